@@ -1,0 +1,149 @@
+//! The port to the commit log, which is the truth: a commit is acknowledged when it is in here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use profile_messages::event::EventKind;
+use profile_messages::record::{CommandKey, Hash16, Record};
+use profile_messages::{OrgId, Position, Timestamp, UserId, UserState, Version};
+use tokio::sync::watch;
+
+/// Where a user stands: the version and the place of the newest commit. Both 0 before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    pub version: Version,
+    pub position: Position,
+}
+
+/// One accepted command on its way to the log: a [`Record`] without the position.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    pub user: UserId,
+    pub org: OrgId,
+    /// The head that the decision was made on; the commit gets `expected.version + 1`.
+    pub expected: Head,
+    pub epoch: u32,
+    pub at: Timestamp,
+    pub kind: EventKind,
+    pub key: Option<CommandKey>,
+    pub request_hash: Hash16,
+    /// The CloudEvent, byte for byte as the relay will send it.
+    pub event: Bytes,
+    pub actor: String,
+    pub state: Option<UserState>,
+    /// Looked at last, just before the group is written.
+    pub deadline: Option<Instant>,
+}
+
+impl Commit {
+    /// The record of this commit at its place in the log.
+    pub fn into_record(self, position: Position) -> Record {
+        Record {
+            position,
+            previous: self.expected.position,
+            user: self.user,
+            org: self.org,
+            version: self.expected.version.next(),
+            epoch: self.epoch,
+            at: self.at,
+            kind: self.kind,
+            key: self.key,
+            request_hash: self.request_hash,
+            event: self.event,
+            actor: self.actor,
+            state: self.state,
+        }
+    }
+}
+
+/// Why an append did not succeed. The three ways differ in what the caller may believe afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The user's head is not the expected one: reload, look for our own key, else decide again.
+    #[error("the user is at version {} by now", head.version)]
+    Conflict { head: Head },
+    /// Nothing was written; the state in memory still holds.
+    #[error("certainly not written: {0}")]
+    NotWritten(NotWritten),
+    /// The write had begun: it may be found after recovery. Forget the state, reload.
+    #[error("maybe written: {0}")]
+    MaybeWritten(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotWritten {
+    #[error("the deadline passed before the append")]
+    DeadlineExceeded,
+    #[error("no space for the next log segment")]
+    DiskFull,
+    #[error("the append queue is full")]
+    QueueFull,
+    #[error("the record is over its size limit")]
+    TooLarge,
+    #[error("the log is closed")]
+    Closed,
+    #[error("the current head of the user cannot be read")]
+    HeadUnknown,
+}
+
+/// Why records could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The position is older than what the log keeps.
+    #[error("the log starts after position {first_kept}")]
+    Compacted { first_kept: Position },
+    #[error("the log is damaged at {place}: {what}")]
+    Damaged { place: String, what: String },
+    #[error("the log cannot be read: {0}")]
+    Io(String),
+}
+
+/// Bounds of one read; whichever is met first ends it. At least one record is returned if there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimits {
+    pub records_max: usize,
+    pub bytes_max: usize,
+}
+
+/// An append-only log of commits with a compare on each user's head.
+///
+/// Law: an append that returned `Ok` is durable, and [`CommitObserver::committed`] has returned for it.
+#[async_trait]
+pub trait CommitLog: Send + Sync + std::fmt::Debug {
+    /// Makes `commit` durable if the user's head is `commit.expected`. Appends of different callers are
+    /// grouped into one durable write by the adapter.
+    async fn append(&self, commit: Commit) -> Result<Arc<Record>, AppendError>;
+
+    /// Durable records after `after`, oldest first, without a gap.
+    async fn read_after(
+        &self,
+        after: Position,
+        limits: ReadLimits,
+    ) -> Result<Vec<Arc<Record>>, ReadError>;
+
+    /// The durable record at `position`; `None` when there is none (yet, or any more).
+    async fn read_one(&self, position: Position) -> Result<Option<Arc<Record>>, ReadError>;
+
+    /// The newest durable position, as it moves.
+    fn durable(&self) -> watch::Receiver<Position>;
+
+    /// Turns to a text when the log can take no more appends until a restart: the process must stop.
+    fn failed(&self) -> watch::Receiver<Option<String>>;
+
+    /// Writes everything accepted so far and closes the log; later appends are refused as `Closed`.
+    async fn close(&self);
+}
+
+/// What the log asks and tells while it appends: the heads of users, and each group as it turns durable.
+pub trait CommitObserver: Send + Sync + std::fmt::Debug {
+    /// The head of `user` over everything committed so far.
+    ///
+    /// # Errors
+    /// A text for the log when the head cannot be read; the append is then refused as not written.
+    fn head(&self, user: &UserId) -> Result<Head, String>;
+
+    /// A group turned durable. Returns before any of its appends is answered: read your writes.
+    fn committed(&self, group: &[Arc<Record>]);
+}

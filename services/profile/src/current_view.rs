@@ -1,0 +1,57 @@
+//! The port to the current view: every current profile and every index, as of the newest commit.
+
+use std::sync::Arc;
+
+use profile_messages::current::CurrentUser;
+use profile_messages::{OrgId, Position, UserId};
+
+/// Why the view could not be read. Never holds a profile value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ViewError {
+    #[error("the current view cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// One page of an organization's users, by (case-folded display name, user id).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRequest {
+    pub org: OrgId,
+    /// Only display names that start with this, case-folded already; empty for all.
+    pub prefix_folded: String,
+    /// The last key of the page before.
+    pub after: Option<ListKey>,
+    pub rows_max: usize,
+}
+
+/// Place of a user in its organization's list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListKey {
+    pub display_name_folded: String,
+    pub user: UserId,
+}
+
+/// Rows in key order, all true at `position`; `more` when the page ended before the list did.
+#[derive(Clone, Debug)]
+pub struct ListRows {
+    pub rows: Vec<Arc<CurrentUser>>,
+    pub position: Position,
+    pub more: bool,
+}
+
+/// Reads merge what is committed but not yet stored (the overlay) with what is stored.
+pub trait CurrentView: Send + Sync + std::fmt::Debug {
+    /// The user as of the newest commit; `None` if there never was one. A removed user has no `state`.
+    fn user(&self, user: &UserId) -> Result<Option<Arc<CurrentUser>>, ViewError>;
+
+    /// Existing (not removed) users of an organization.
+    fn list(&self, request: &ListRequest) -> Result<ListRows, ViewError>;
+
+    /// Whether the organization ever had a user.
+    fn org_had_user(&self, org: &OrgId) -> Result<bool, ViewError>;
+
+    /// The newest commit that reads see.
+    fn position(&self) -> Position;
+
+    /// Whether the overlay is at its bound, so that no further write may be accepted for now.
+    fn is_full(&self) -> bool;
+}

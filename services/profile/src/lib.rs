@@ -1,0 +1,5 @@
+//! profile-service: everything that touches the world.
+
+pub mod clock;
+pub mod commit_log;
+pub mod current_view;
