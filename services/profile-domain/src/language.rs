@@ -5,7 +5,7 @@ use profile_messages::LANGUAGE_UNDETERMINED;
 
 thread_local! {
     // ICU's canonicaliser is not Sync; its tables are compiled in, so one per thread costs nothing.
-    static CANONICALIZER: LocaleCanonicalizer = LocaleCanonicalizer::new_extended();
+    static CANONICALIZER: LocaleCanonicalizer = const { LocaleCanonicalizer::new_extended() };
 }
 
 /// The canonical form of `text`, of its longest valid prefix of subtags, or `und`.

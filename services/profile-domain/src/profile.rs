@@ -5,6 +5,7 @@ use profile_messages::{OrgId, ProfileFields, Timestamp, UserState};
 
 /// One user, as far as the rules care. A user never changes organization.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // nearly every profile is active
 pub enum Profile {
     #[default]
     Absent,

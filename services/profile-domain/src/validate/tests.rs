@@ -18,10 +18,10 @@ fn management(json: &str) -> Result<Command, Violations> {
 }
 
 fn fields(command: Command) -> ProfileFields {
-    match command {
-        Command::Update { fields, .. } => fields,
-        other => panic!("not an update: {other:?}"),
-    }
+    let Command::Update { fields, .. } = command else {
+        panic!("not an update: {command:?}");
+    };
+    fields
 }
 
 #[track_caller]
