@@ -36,6 +36,8 @@ pub struct EntityPorts {
 /// One valid, authorized command on its way to its user.
 #[derive(Clone, Debug)]
 pub struct Order {
+    /// Name of the operation, for logs and metrics.
+    pub operation: &'static str,
     pub user: UserId,
     pub command: Command,
     /// Hash of (caller, operation, target user, idempotency key).
