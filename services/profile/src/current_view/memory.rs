@@ -12,17 +12,24 @@ use super::list_place::{self, Span};
 use super::{CurrentView, ListRequest, ListRows, ViewError};
 use crate::commit_log::{CommitLog, CommitObserver, Head};
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryView {
     state: RwLock<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     users: BTreeMap<UserId, Arc<CurrentUser>>,
     list: BTreeMap<Vec<u8>, Arc<CurrentUser>>,
     orgs: BTreeSet<OrgId>,
     position: Position,
+}
+
+impl std::fmt::Debug for MemoryView {
+    /// Without the entries: their values are not for logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryView").finish_non_exhaustive()
+    }
 }
 
 impl MemoryView {

@@ -9,7 +9,7 @@ use profile_messages::{OrgId, Position, UserId};
 
 use super::list_place::{self, Span};
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Overlay {
     active: Generation,
     flushing: Option<Arc<Generation>>,
@@ -78,7 +78,7 @@ impl Overlay {
 }
 
 /// Entries of some time, coalesced: the newest only.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Generation {
     users: HashMap<UserId, Arc<CurrentUser>>,
     /// By [`list_place`]; existing users only.

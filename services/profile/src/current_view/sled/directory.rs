@@ -94,11 +94,17 @@ fn judge(state: &str, identity: &Identity) -> Found {
 /// Notes durably how the directory is left. Before sled writes anything: [`Left::Running`].
 pub(super) fn leave(dir: &Path, identity: &Identity, left: Left) -> io::Result<()> {
     let left = match left {
-        Left::Running => format!("running {}", identity.boot_id.as_deref().unwrap_or("unknown")),
+        Left::Running => format!(
+            "running {}",
+            identity.boot_id.as_deref().unwrap_or("unknown")
+        ),
         Left::Clean => "clean".to_owned(),
         Left::Suspect => "suspect".to_owned(),
     };
-    let text = format!("format {FORMAT}\nstore {}\nleft {left}\n", identity.store_id);
+    let text = format!(
+        "format {FORMAT}\nstore {}\nleft {left}\n",
+        identity.store_id
+    );
     fs::create_dir_all(dir)?;
     let new = dir.join("STATE.new");
     let mut file = File::create(&new)?;
@@ -134,7 +140,8 @@ pub(super) fn probe_space(dir: &Path) -> io::Result<()> {
 
 /// Renames the directory to `<name>.aside-<n>` for a later look, and deletes the one kept before.
 pub(super) fn set_aside(dir: &Path) -> io::Result<PathBuf> {
-    let parent = dir.parent().unwrap_or(Path::new("."));
+    let named = dir.parent().filter(|path| !path.as_os_str().is_empty());
+    let parent = named.unwrap_or(Path::new("."));
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     let prefix = format!("{name}.aside-");
     let mut number_max = 0u64;

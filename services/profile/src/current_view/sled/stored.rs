@@ -37,7 +37,9 @@ impl From<::sled::Error> for StoredError {
     fn from(error: ::sled::Error) -> Self {
         use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         match error {
-            ::sled::Error::Io(io) if [InvalidData, InvalidInput, UnexpectedEof].contains(&io.kind()) => {
+            ::sled::Error::Io(io)
+                if [InvalidData, InvalidInput, UnexpectedEof].contains(&io.kind()) =>
+            {
                 StoredError::Damaged(io.to_string())
             }
             ::sled::Error::Io(io) => StoredError::Io(io.to_string()),
