@@ -99,7 +99,7 @@ mod tests {
                 place(&a, &u).cmp(&place(&b, &v)),
                 (a.as_str(), u.as_str()).cmp(&(b.as_str(), v.as_str()))
             );
-            prop_assert_eq!(user_of(&place(&a, &u)).unwrap().as_str(), u.as_str());
+            prop_assert_eq!(user_of(&place(&a, &u)), UserId::parse(&u).ok());
             let org = OrgId::parse("org").unwrap();
             prop_assert_eq!(
                 place(&a, &u).starts_with(&name_prefix(&org, &b)),
