@@ -2,8 +2,6 @@
 //!
 //! Modules in reading order; one update passes them from `service` down to `commit_log` and back.
 
-pub mod service;
-
 pub mod gateway;
 
 pub mod actor;
