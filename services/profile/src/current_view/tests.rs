@@ -114,9 +114,12 @@ impl History {
                 position: entry.position,
             };
             assert_eq!(view.head(user), Ok(head));
-            assert!(view.org_had_user(&entry.org).unwrap());
-            let org = entry.org.as_str();
-            assert_eq!(names(&view.list(&all(org)).unwrap()), self.listed(org, ""));
+        }
+        let orgs: BTreeSet<&OrgId> = self.model.values().map(|entry| &entry.org).collect();
+        for org in orgs {
+            assert!(view.org_had_user(org).unwrap());
+            let listed = self.listed(org.as_str(), "");
+            assert_eq!(names(&view.list(&all(org.as_str())).unwrap()), listed);
         }
         assert_eq!(view.position(), Position(self.records.len() as u64));
     }

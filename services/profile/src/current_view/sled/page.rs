@@ -19,6 +19,15 @@ use crate::current_view::{ListRequest, ListRows, ViewError};
 type Flushing = Option<Arc<Generation>>;
 
 pub(super) fn read_page(shared: &Shared, request: &ListRequest) -> Result<ListRows, ViewError> {
+    read_page_with(shared, request, || ())
+}
+
+/// `after_sled` runs between reading sled and merging, where commits get in: for a test.
+pub(super) fn read_page_with(
+    shared: &Shared,
+    request: &ListRequest,
+    mut after_sled: impl FnMut(),
+) -> Result<ListRows, ViewError> {
     shared.refuse_failed()?;
     let span = Span::of(request);
     let rows_wanted = request.rows_max.saturating_add(1); // one more tells whether there is more
@@ -35,6 +44,7 @@ pub(super) fn read_page(shared: &Shared, request: &ListRequest) -> Result<ListRo
             from.after = Some(last.place.clone());
         }
         stored_rows.extend(more_rows);
+        after_sled();
 
         let overlay = read(&shared.overlay);
         stored_rows.retain(|row| !is_masked(&flushing, &overlay, &row.user));

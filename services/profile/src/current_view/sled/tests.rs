@@ -445,6 +445,35 @@ fn a_page_is_true_at_its_position_under_load() {
 }
 
 #[test]
+fn commits_during_a_page_neither_wait_for_it_nor_spoil_it() {
+    let place = Place::new();
+    let view = place.open();
+    let mut history = History::default();
+    for number in 10..50 {
+        history.next("o1", &format!("u{number}"), Some(&format!("{number}")));
+    }
+    view.committed(&history.records);
+    view.write_behind().unwrap();
+    let request = ListRequest {
+        rows_max: 5,
+        ..all("o1")
+    };
+    // What was just read is renamed and removed, three times, before it is merged.
+    let mut from = 10;
+    let page = super::page::read_page_with(&view.shared, &request, || {
+        for number in from..from + 4 {
+            let name = Some("99").filter(|_| number % 2 == 0);
+            view.committed(&[history.next("o1", &format!("u{number}"), name)]);
+        }
+        from = (from + 4).min(22);
+    })
+    .unwrap();
+    assert_eq!(page.position, view.position());
+    assert_eq!(names(&page), names(&view.list(&request).unwrap()));
+    history.check(&view);
+}
+
+#[test]
 fn catching_up_can_be_spawned() {
     fn is_send(_: impl Send) {}
     let place = Place::new();
