@@ -74,8 +74,33 @@ pub fn repetition_gets_the_first_answer(answered: &Answered<'_>, now: i64) -> Re
             let other = order.request_hash != first.request_hash;
             require(other, || "I2: a true repetition was refused".to_owned())
         }
+        // A node that is behind asks the log, which may fail.
+        Err(ServiceError::Overloaded(_) | ServiceError::OutcomeUnknown { .. }) => Ok(()),
         Err(error) => Err(format!("I2: a repetition got {error:?}")),
     }
+}
+
+/// I2, from the answers alone: an acknowledged order, sent again while it is remembered, is answered
+/// with the same version.
+pub fn acknowledged_again(
+    answered: &Answered<'_>,
+    first: Option<&Done>,
+    now: i64,
+) -> Result<(), String> {
+    let (Some(first), Ok(done)) = (first, answered.result) else {
+        return Ok(());
+    };
+    let user = |record: &&Arc<Record>| record.user == answered.order.user;
+    let later = answered
+        .before
+        .iter()
+        .filter(user)
+        .filter(|r| r.version > first.version)
+        .count();
+    let remembered = later < CALLER_KEYS_KEPT_MAX && now - first.at.0 <= KEYS_KEPT_US_MAX;
+    require(!remembered || done == first, || {
+        "I2: acknowledged twice, differently".to_owned()
+    })
 }
 
 /// I2, over the whole log: one key changes a user at most once while it is remembered.

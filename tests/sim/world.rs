@@ -8,7 +8,7 @@ use profile::clock::Clock;
 use profile::commit_log::{CommitLog, CommitObserver, Head, ReadLimits};
 use profile::current_view::CurrentView;
 use profile::current_view::memory::MemoryView;
-use profile::entity::{EntityPorts, Order, ProfileEntity, Verdict};
+use profile::entity::{Done, EntityPorts, Order, ProfileEntity, Verdict};
 use profile::error::ServiceError;
 use profile_messages::command::{Command, ProfilePatch};
 use profile_messages::event::EventPayload;
@@ -64,6 +64,8 @@ struct World {
     log: Arc<FaultyLog>,
     nodes: Vec<BTreeMap<UserId, ProfileEntity>>,
     sent: Vec<Order>,
+    /// First acknowledgement of each order that changed something, by key and request.
+    acknowledged: BTreeMap<([u8; 16], [u8; 16]), Done>,
     trace: u64,
 }
 
@@ -79,6 +81,7 @@ pub fn run(seed: u64, steps: usize, plant: Plant) -> Result<u64, String> {
         log: Arc::new(FaultyLog::new(observer, faults, plant)),
         nodes: Vec::new(),
         sent: Vec::new(),
+        acknowledged: BTreeMap::new(),
         trace: 0xcbf2_9ce4_8422_2325,
     };
     world.nodes.resize_with(NODES, BTreeMap::new);
@@ -142,6 +145,15 @@ impl World {
         };
         checks::answer_matches_the_log(&answered)?;
         checks::repetition_gets_the_first_answer(&answered, now)?;
+        let identity = (order.key.hash, order.request_hash);
+        checks::acknowledged_again(&answered, self.acknowledged.get(&identity), now)?;
+        if let Ok(done) = &result
+            && done.kind.is_some()
+        {
+            self.acknowledged
+                .entry(identity)
+                .or_insert_with(|| done.clone());
+        }
         self.sent.push(order);
         if self.sent.len() > ORDERS_KEPT {
             self.sent.remove(0);
@@ -297,10 +309,7 @@ async fn executed(
     mut entity: ProfileEntity,
     order: &Order,
     ports: &EntityPorts,
-) -> (
-    Option<ProfileEntity>,
-    Result<profile::entity::Done, ServiceError>,
-) {
+) -> (Option<ProfileEntity>, Result<Done, ServiceError>) {
     match entity.execute(order, ports).await {
         Verdict::Answered(result) => (Some(entity), result),
         Verdict::MaybeWritten => (

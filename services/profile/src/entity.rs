@@ -126,6 +126,7 @@ impl ProfileEntity {
             }
             let event = match self.decide(order) {
                 Ok(Some(event)) => event,
+                Ok(None) | Err(_) if self.reloaded_if_behind(ports) => continue,
                 Ok(None) => return Verdict::Answered(self.unchanged()),
                 Err(error) => return Verdict::Answered(Err(error)),
             };
@@ -177,6 +178,18 @@ impl ProfileEntity {
             version: first.version,
             at: first.at,
         }))
+    }
+
+    /// An append meets the log's fence, a refusal does not: before refusing, an entity that another
+    /// writer has overtaken starts over from what is committed.
+    fn reloaded_if_behind(&mut self, ports: &EntityPorts) -> bool {
+        match ports.view.user(&self.user) {
+            Ok(Some(current)) if current.position > self.head.position => {
+                *self = ProfileEntity::from_current(&self.user, Some(&current));
+                true
+            }
+            Ok(_) | Err(_) => false,
+        }
     }
 
     /// The rules, then the expected version: whoever may not see the user does not learn its version.
