@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use profile_messages::error::ErrorCode;
 use profile_messages::{OrgId, UserId};
+use serde::Deserialize;
 
 /// The verified caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +20,13 @@ pub struct Principal {
 }
 
 /// What a caller may do, as ZITADEL names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 pub enum Permission {
+    #[serde(rename = "user.read")]
     UserRead,
+    #[serde(rename = "user.write")]
     UserWrite,
+    #[serde(rename = "events.read")]
     EventsRead,
 }
 

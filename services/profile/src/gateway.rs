@@ -14,6 +14,8 @@ use crate::entity::{EntityPorts, Order};
 use crate::error::ServiceError;
 
 mod shards;
+#[cfg(test)]
+mod tests;
 
 pub use shards::{GatewayCounts, Shards, partition_of};
 

@@ -12,7 +12,7 @@ use crate::entity::{Done, EntityPorts, Order};
 use crate::error::ServiceError;
 
 /// Number of partitions of all users, whatever the number of shards.
-pub const PARTITIONS: u32 = 256;
+const PARTITIONS: u32 = 256;
 
 /// FNV-1a-32 of the user id modulo 256: what nats-server's `partition()` mapping computes.
 pub fn partition_of(user: &UserId) -> u32 {
