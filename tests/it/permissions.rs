@@ -258,13 +258,12 @@ fn wording(attempt: Attempt) -> String {
 async fn next_denial(connection: &mut Connection) -> String {
     loop {
         let event = timeout(WAIT_MAX, connection.events.recv()).await;
-        match event
+        let event = event
             .expect("the server reports in time")
-            .expect("the connection is open")
-        {
-            Event::ServerError(ServerError::Other(text)) => return text,
-            Event::Connected => {}
-            other => panic!("{other}"),
+            .expect("the connection is open");
+        if let Event::ServerError(ServerError::Other(text)) = event {
+            return text;
         }
+        assert_eq!(event, Event::Connected);
     }
 }
