@@ -10,9 +10,9 @@ fail() { printf '\n%s\n' "$*" >&2; exit 1; }
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 server=$(tools/nats-server.sh)
-cargo build --quiet --release --bin profiled --bin profilectl ||
+cargo build --quiet --locked --bin profiled --bin profilectl ||
   fail "The build failed. It needs the Rust toolchain of rust-toolchain.toml and a C compiler (cc)."
-bin=$PWD/target/release
+bin=${CARGO_TARGET_DIR:-$PWD/target}/debug
 mkdir -p "$run"
 
 # Passwords of the four users of config/nats-server.conf, made once and kept with the data.
