@@ -130,9 +130,7 @@ fn is_server_url(text: &str) -> bool {
 
 fn reply_prefixes(prefixes: &[String]) -> Result<(), ValidationError> {
     let allowed = |prefix: &String| {
-        prefix
-            .strip_suffix('.')
-            .is_some_and(is_subject)
+        prefix.strip_suffix('.').is_some_and(is_subject)
             && !prefix.starts_with("profile")
             && !prefix.starts_with('$')
     };
