@@ -6,3 +6,4 @@ pub mod commit_log;
 pub mod current_view;
 pub mod error;
 pub mod service;
+pub mod transport;
