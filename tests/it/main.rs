@@ -1,0 +1,3 @@
+//! Everything against a real nats-server, in one binary: a module for each subject.
+
+mod permissions;
