@@ -8,10 +8,16 @@ mod id;
 mod profile;
 mod timestamp;
 
+pub mod command;
 pub mod current;
+pub mod envelope;
 pub mod error;
 pub mod event;
+pub mod json;
+pub mod query;
 pub mod record;
+pub mod reply;
+pub mod subject;
 
 pub use id::{ID_LENGTH_BYTES_MAX, InvalidId, OrgId, Position, UserId, Version};
 pub use profile::{Contact, FieldChanges, Gender, LANGUAGE_UNDETERMINED, ProfileFields, UserState};

@@ -10,6 +10,8 @@ use profile_messages::record::{CommandKey, Hash16, Record};
 use profile_messages::{OrgId, Position, Timestamp, UserId, UserState, Version};
 use tokio::sync::watch;
 
+pub mod memory;
+
 /// Where a user stands: the version and the place of the newest commit. Both 0 before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {

@@ -1,0 +1,186 @@
+//! How request bodies are read: as ZITADEL's gateway reads protobuf JSON (zitadel-api §2.3).
+//!
+//! Unknown fields and bytes after the first value are ignored, `null` is absent, an empty body is an
+//! empty message; a field given twice, an array for a message and a wrong type are refused.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Largest request body in bytes.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a body was refused. The text never holds a value of the body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    #[error("the body is longer than {BODY_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("unexpected EOF")]
+    Eof,
+    #[error("syntax error (line {line}:{column})")]
+    Syntax { line: usize, column: usize },
+    #[error("{what} (line {line}:{column})")]
+    Field {
+        what: &'static str,
+        line: usize,
+        column: usize,
+    },
+}
+
+/// Reads the first JSON value of `body` as one message.
+///
+/// # Errors
+/// [`BodyError`] as the module says.
+pub fn decode_body<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, BodyError> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(BodyError::TooLong);
+    }
+    let mut values = serde_json::Deserializer::from_slice(body).into_iter::<Message<T>>();
+    match values.next() {
+        None => Ok(T::default()),
+        Some(Ok(message)) => Ok(message.0),
+        Some(Err(error)) => Err(classify(&error)),
+    }
+}
+
+/// serde's texts quote values, so only its category, its place and our own words are passed on.
+fn classify(error: &serde_json::Error) -> BodyError {
+    let (line, column) = (error.line(), error.column());
+    match error.classify() {
+        serde_json::error::Category::Eof => BodyError::Eof,
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
+            BodyError::Syntax { line, column }
+        }
+        serde_json::error::Category::Data => {
+            let text = error.to_string();
+            let duplicate = text.starts_with("duplicate field");
+            let what = if duplicate {
+                "duplicate field"
+            } else {
+                "invalid value for a field"
+            };
+            BodyError::Field { what, line, column }
+        }
+    }
+}
+
+/// A message is a JSON object: serde's derive would accept an array as well, at every depth.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Message<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_map(MessageVisitor(PhantomData))
+            .map(Message)
+    }
+}
+
+struct MessageVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for MessageVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// The gender of a body: a name or a whole number; the enum is open. An unknown name means absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireGender(pub Option<i32>);
+
+impl<'de> Deserialize<'de> for WireGender {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(GenderVisitor)
+    }
+}
+
+struct GenderVisitor;
+
+impl Visitor<'_> for GenderVisitor {
+    type Value = WireGender;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a gender")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<WireGender, E> {
+        let known = crate::Gender::ALL
+            .into_iter()
+            .find(|gender| gender.name() == name);
+        Ok(WireGender(known.map(crate::Gender::number)))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<WireGender, E> {
+        i32::try_from(number)
+            .map(|n| WireGender(Some(n)))
+            .map_err(|_| E::custom("not an int32"))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<WireGender, E> {
+        i32::try_from(number)
+            .map(|n| WireGender(Some(n)))
+            .map_err(|_| E::custom("not an int32"))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<WireGender, E> {
+        let whole = number.fract() == 0.0 && number.abs() <= f64::from(i32::MAX);
+        // Whole and in range: the cast is exact.
+        if whole {
+            Ok(WireGender(Some(number as i32)))
+        } else {
+            Err(E::custom("not an int32"))
+        }
+    }
+}
+
+/// A uint64 or uint32 of protobuf JSON: a number or a decimal string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireU64(pub u64);
+
+impl<'de> Deserialize<'de> for WireU64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(U64Visitor)
+    }
+}
+
+struct U64Visitor;
+
+impl Visitor<'_> for U64Visitor {
+    type Value = WireU64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a uint64")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<WireU64, E> {
+        text.parse()
+            .map(WireU64)
+            .map_err(|_| E::custom("not a uint64"))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<WireU64, E> {
+        Ok(WireU64(number))
+    }
+}
+
+/// Writes a uint64 as protobuf JSON does: a decimal string.
+pub(crate) fn u64_text<S: serde::Serializer>(
+    number: &u64,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
+}
+
+/// Reads a uint64 that may be a number or a decimal string.
+pub(crate) fn u64_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    WireU64::deserialize(deserializer).map(|number| number.0)
+}

@@ -1,0 +1,68 @@
+//! Queries: reads never change anything and never wake an actor.
+
+use serde::Deserialize;
+
+use crate::json::WireU64;
+
+/// Rows of one page when the request names no `limit`.
+pub const PAGE_ROWS_DEFAULT: u64 = 100;
+/// Most rows of one page.
+pub const PAGE_ROWS_MAX: u64 = 1_000;
+
+/// A query as a transport decoded it: not yet authenticated, not yet validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryRequest {
+    /// ZITADEL GetHumanProfile. `user_id` is as sent, in any form.
+    Get {
+        user_id: String,
+        body: GetBody,
+    },
+    GetMe {
+        body: GetBody,
+    },
+    History {
+        user_id: String,
+        body: PageBody,
+    },
+    HistoryMe {
+        body: PageBody,
+    },
+    List {
+        body: PageBody,
+    },
+    Replay {
+        body: ReplayBody,
+    },
+}
+
+/// Body of `get`. `min_version`: answer only from this version on; waits, bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GetBody {
+    #[serde(alias = "user_id")]
+    pub user_id: Option<String>,
+    #[serde(alias = "min_version")]
+    pub min_version: Option<WireU64>,
+}
+
+/// Body of `history` and `list`: a page. `prefix` is read by `list` only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PageBody {
+    #[serde(alias = "user_id")]
+    pub user_id: Option<String>,
+    /// Rows wanted, 1 to [`PAGE_ROWS_MAX`].
+    pub limit: Option<WireU64>,
+    /// `nextCursor` of the page before: opaque, bound to organization, filter and caller.
+    pub cursor: Option<String>,
+    /// Beginning of the display name, letter case aside.
+    pub prefix: Option<String>,
+}
+
+/// Body of `replay`: events after a position.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplayBody {
+    pub after: Option<WireU64>,
+    pub limit: Option<WireU64>,
+}

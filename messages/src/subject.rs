@@ -1,0 +1,165 @@
+//! Every NATS subject and queue, built and parsed in one place.
+
+use crate::event::EventKind;
+use crate::{OrgId, UserId};
+
+/// What the service subscribes to, as members of [`QUEUE`].
+pub const REQUESTS: &str = "profile.v1.>";
+/// The queue group of the request subscription (ADR-32's default).
+pub const QUEUE: &str = "q";
+/// The stream of the events and the subjects it holds.
+pub const EVENT_STREAM: &str = "PROFILE_EVENTS";
+pub const EVENTS: &str = "profile-event.v1.>";
+
+const PREFIX: &str = "profile.v1.";
+const USER_PREFIX: &str = "user.";
+
+/// The operations of the NATS contract, in the order of the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    Create,
+    Update,
+    Patch,
+    MeUpdate,
+    MePatch,
+    MeGet,
+    MeHistory,
+    Get,
+    History,
+    List,
+    Replay,
+    Remove,
+}
+
+impl Operation {
+    pub const ALL: [Operation; 12] = [
+        Operation::Create,
+        Operation::Update,
+        Operation::Patch,
+        Operation::MeUpdate,
+        Operation::MePatch,
+        Operation::MeGet,
+        Operation::MeHistory,
+        Operation::Get,
+        Operation::History,
+        Operation::List,
+        Operation::Replay,
+        Operation::Remove,
+    ];
+
+    /// The tail of the wildcard-free subject, e.g. `me.update`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Create => "create",
+            Operation::Update => "update",
+            Operation::Patch => "patch",
+            Operation::MeUpdate => "me.update",
+            Operation::MePatch => "me.patch",
+            Operation::MeGet => "me.get",
+            Operation::MeHistory => "me.history",
+            Operation::Get => "get",
+            Operation::History => "history",
+            Operation::List => "list",
+            Operation::Replay => "replay",
+            Operation::Remove => "remove",
+        }
+    }
+
+    /// Whether the operation has the per-user form `profile.v1.user.<userId>.<name>` as well.
+    pub fn has_user_form(self) -> bool {
+        match self {
+            Operation::Update
+            | Operation::Patch
+            | Operation::Get
+            | Operation::History
+            | Operation::Remove => true,
+            Operation::Create
+            | Operation::MeUpdate
+            | Operation::MePatch
+            | Operation::MeGet
+            | Operation::MeHistory
+            | Operation::List
+            | Operation::Replay => false,
+        }
+    }
+
+    /// The wildcard-free subject; the user id, where there is one, stands in the body.
+    pub fn subject(self) -> String {
+        format!("{PREFIX}{}", self.name())
+    }
+
+    /// The per-user subject, or `None` where the operation has none.
+    pub fn user_subject(self, user: &UserId) -> Option<String> {
+        self.has_user_form()
+            .then(|| format!("{PREFIX}{USER_PREFIX}{user}.{}", self.name()))
+    }
+}
+
+/// A parsed request subject; `user` is the token of the per-user form, in any form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestSubject<'a> {
+    pub operation: Operation,
+    pub user: Option<&'a str>,
+}
+
+/// Reads a request subject; `None` when it is none of ours.
+pub fn parse_request(subject: &str) -> Option<RequestSubject<'_>> {
+    let tail = subject.strip_prefix(PREFIX)?;
+    let (user, name) = match tail.strip_prefix(USER_PREFIX) {
+        Some(tail) => tail
+            .split_once('.')
+            .map(|(user, name)| (Some(user), name))?,
+        None => (None, tail),
+    };
+    let operation = Operation::ALL
+        .into_iter()
+        .find(|operation| operation.name() == name)?;
+    (user.is_none() || operation.has_user_form()).then_some(RequestSubject { operation, user })
+}
+
+/// `profile-event.v1.<orgId>.<userId>.<kind>`
+pub fn event(org: &OrgId, user: &UserId, kind: EventKind) -> String {
+    format!("profile-event.v1.{org}.{user}.{}", kind.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_parses_back_in_both_forms() {
+        let user = UserId::parse("u-1").unwrap();
+        for operation in Operation::ALL {
+            let subject = operation.subject();
+            assert_eq!(
+                parse_request(&subject),
+                Some(RequestSubject {
+                    operation,
+                    user: None
+                })
+            );
+            if let Some(subject) = operation.user_subject(&user) {
+                let user = Some("u-1");
+                assert_eq!(
+                    parse_request(&subject),
+                    Some(RequestSubject { operation, user })
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn other_subjects_are_none_of_ours() {
+        for subject in [
+            "profile.v1.",
+            "profile.v1.nothing",
+            "profile.v1.user.u.create",
+            "profile.v1.user.u",
+            "profile.v1.user.u.me.get",
+            "profile.v2.update",
+            "profile-event.v1.o.u.changed",
+        ] {
+            assert_eq!(parse_request(subject), None, "{subject}");
+        }
+    }
+}

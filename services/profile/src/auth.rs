@@ -1,0 +1,83 @@
+//! Who calls, for which organization, and what they may do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use profile_messages::error::ErrorCode;
+use profile_messages::{OrgId, UserId};
+use serde::Deserialize;
+
+/// The verified caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// `sub` as the token says it: the actor in the log. Never longer than 200 bytes.
+    pub subject: String,
+    /// The subject as a user id; `None` when it is not of the form: such a caller has no `me`.
+    pub user: Option<UserId>,
+    /// The caller's own organization.
+    pub org: Option<OrgId>,
+    /// Role -> organizations in which it holds. `IAM_*` roles count everywhere, see `authorize`.
+    pub roles: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What a caller may do, as ZITADEL names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+pub enum Permission {
+    #[serde(rename = "user.read")]
+    UserRead,
+    #[serde(rename = "user.write")]
+    UserWrite,
+    #[serde(rename = "events.read")]
+    EventsRead,
+}
+
+/// Why a caller is refused: ids, texts and codes of zitadel-api §4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum AuthError {
+    #[error("auth header missing")]
+    HeaderMissing,
+    #[error("invalid auth header (AUTH-toLo1)")]
+    HeaderInvalid,
+    #[error("Errors.Token.Invalid (AUTH-7fs1e)")]
+    TokenInvalid,
+    #[error("Organisation doesn't exist (AUTH-Bs7Ds)")]
+    OrgUnknown,
+    #[error("membership not found (AUTHZ-cdgFk)")]
+    NoMembership,
+    #[error("No matching permissions found (AUTH-5mWD2)")]
+    NoPermission,
+    /// The same refusal where ZITADEL checks inside the command (v2, `patch`).
+    #[error("No matching permissions found (AUTH-AWfge)")]
+    NoPermissionInCommand,
+    /// The key set cannot be fetched: nothing can be said about the token.
+    #[error("the token issuer's keys cannot be read")]
+    KeysUnavailable,
+}
+
+impl AuthError {
+    pub fn code(self) -> ErrorCode {
+        match self {
+            AuthError::HeaderMissing | AuthError::HeaderInvalid | AuthError::TokenInvalid => {
+                ErrorCode::Unauthenticated
+            }
+            AuthError::OrgUnknown | AuthError::NoPermission | AuthError::NoPermissionInCommand => {
+                ErrorCode::PermissionDenied
+            }
+            AuthError::NoMembership => ErrorCode::NotFound,
+            AuthError::KeysUnavailable => ErrorCode::Unavailable,
+        }
+    }
+
+    /// Id and text of ZITADEL's ErrorDetail; the missing header has none.
+    pub fn detail(self) -> Option<(&'static str, String)> {
+        let (id, text) = match self {
+            AuthError::HeaderMissing | AuthError::KeysUnavailable => return None,
+            AuthError::HeaderInvalid => ("AUTH-toLo1", "invalid auth header"),
+            AuthError::TokenInvalid => ("AUTH-7fs1e", "Errors.Token.Invalid"),
+            AuthError::OrgUnknown => ("AUTH-Bs7Ds", "Organisation doesn't exist"),
+            AuthError::NoMembership => ("AUTHZ-cdgFk", "membership not found"),
+            AuthError::NoPermission => ("AUTH-5mWD2", "No matching permissions found"),
+            AuthError::NoPermissionInCommand => ("AUTH-AWfge", "No matching permissions found"),
+        };
+        Some((id, text.to_owned()))
+    }
+}
