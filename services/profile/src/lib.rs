@@ -16,8 +16,6 @@ pub mod commit_log;
 
 pub mod current_view;
 
-pub mod relay;
-
 pub mod auth;
 
 pub mod config;
