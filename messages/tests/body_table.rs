@@ -1,5 +1,8 @@
 //! Every row of how ZITADEL's gateway reads a JSON body (zitadel-api §2.3), against `decode_body`.
 
+// The whole file is a test, its helpers too: clippy.toml allows these in `#[test]` functions only.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 use profile_messages::command::{CreateBody, PatchBody, UpdateBody};
 use profile_messages::json::{BODY_BYTES_MAX, BodyError, WireGender, decode_body};
 use profile_messages::query::GetBody;

@@ -1,5 +1,8 @@
 //! Stored formats: what is written reads back, and no bytes make a reader panic.
 
+// The whole file is a test, its helpers too: clippy.toml allows these in `#[test]` functions only.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 use bytes::Bytes;
 use profile_messages::command::{CreateBody, PatchBody, UpdateBody};
 use profile_messages::current::{
