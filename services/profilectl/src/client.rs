@@ -19,7 +19,7 @@ const NOTICES_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) enum Notice {
     Disconnected,
-    Reconnected,
+    Connected,
     /// Messages came faster than they were printed, and some were dropped.
     Dropped,
     /// A permission, mostly: the server's own text.
@@ -90,13 +90,10 @@ impl Connection {
         let answer = loop {
             tokio::select! {
                 answer = &mut answer => break answer,
-                Some(Notice::Refused(text)) = self.notices.recv() => {
-                    // Refused to publish: certainly not done. Refused the inbox: the answer is lost.
-                    if text.to_lowercase().contains("for publish") {
-                        return Err(Failure::Refused(text));
+                Some(notice) = self.notices.recv() => {
+                    if let Notice::Refused(text) = notice {
+                        return Err(refused(text, effect));
                     }
-                    let cause = format!("the NATS server refuses ({text}), see --inbox-prefix");
-                    return Err(unanswered(effect, cause, Failure::Refused(text)));
                 }
             }
         };
@@ -118,6 +115,15 @@ impl Connection {
             }),
         }
     }
+}
+
+/// Refused to publish: certainly not done. Anything else, e.g. the inbox: the answer is lost.
+fn refused(text: String, effect: Effect) -> Failure {
+    if text.to_lowercase().contains("for publish") {
+        return Failure::Refused(text);
+    }
+    let cause = format!("the NATS server refuses ({text}), see --inbox-prefix");
+    unanswered(effect, cause, Failure::Refused(text))
 }
 
 /// A change without an answer may have been done; a read is what `read` says.
@@ -195,7 +201,7 @@ fn servers(text: &str) -> Vec<String> {
 
 fn notice(event: Event) -> Option<Notice> {
     match event {
-        Event::Connected => Some(Notice::Reconnected),
+        Event::Connected => Some(Notice::Connected),
         Event::Disconnected | Event::Closed => Some(Notice::Disconnected),
         Event::SlowConsumer(_) => Some(Notice::Dropped),
         Event::ServerError(ServerError::SlowConsumer(_)) => Some(Notice::Dropped),

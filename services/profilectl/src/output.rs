@@ -101,15 +101,18 @@ pub(crate) fn failure(failure: &Failure, format: Format) {
     if failure.exit() == Exit::Ok {
         return;
     }
-    let body = match failure {
-        Failure::Answer { body, .. } if format == Format::Json && !body.is_empty() => {
-            let mut body = body.to_vec();
-            body.push(b'\n');
-            body
-        }
-        other => human::failure(other).into_bytes(),
-    };
+    let text = human::failure(failure).into_bytes();
+    let sent = answer_body(failure).filter(|_| format == Format::Json);
+    let body = sent.map_or(text, |body| [body, b"\n"].concat());
     let _ = io::stderr().write_all(&body);
+}
+
+/// The body of an error answer, where there is one.
+fn answer_body(failure: &Failure) -> Option<&[u8]> {
+    let Failure::Answer { body, .. } = failure else {
+        return None;
+    };
+    Some(body.as_ref()).filter(|body| !body.is_empty())
 }
 
 fn more(cursor: &Option<String>, args: &PageArgs) -> String {

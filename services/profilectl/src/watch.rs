@@ -33,9 +33,14 @@ pub(crate) async fn watch(global: &Global, args: &WatchArgs) -> Result<(), Failu
     };
     output::note(&format!("watching {filter}"));
     let first = args.from_position.unwrap_or(0);
+    // One listener for the whole run: a new one would miss a ctrl-c between two events.
+    let interrupt = tokio::signal::ctrl_c();
+    tokio::pin!(interrupt);
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let Some((headers, payload)) = next(&mut connection, &mut events).await? else {
+        let Some((headers, payload)) =
+            next(&mut connection, &mut events, interrupt.as_mut()).await?
+        else {
             return Ok(());
         };
         let position = headers.as_ref().and_then(position);
@@ -69,10 +74,11 @@ fn filter(org: Option<&str>, user: Option<&str>) -> Result<String, Failure> {
 async fn next(
     connection: &mut Connection,
     events: &mut Events,
+    mut interrupt: Pin<&mut impl Future<Output = std::io::Result<()>>>,
 ) -> Result<Option<Delivered>, Failure> {
     loop {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted.map(|()| None)?),
+            interrupted = interrupt.as_mut() => return Ok(interrupted.map(|()| None)?),
             event = events.next() => match event {
                 Some(event) => return event.map(Some),
                 None => return Err(Failure::NoConnection("the subscription ended".to_owned())),
@@ -80,7 +86,7 @@ async fn next(
             Some(notice) = connection.notices.recv() => match notice {
                 Notice::Refused(text) => return Err(Failure::Refused(text)),
                 Notice::Disconnected => output::note("disconnected: live events may be missed"),
-                Notice::Reconnected => output::note("connected"),
+                Notice::Connected => output::note("connected"),
                 Notice::Dropped => output::note("too slow: events were dropped"),
             },
         }
