@@ -8,7 +8,9 @@
     clippy::indexing_slicing
 )]
 
+pub mod caller;
 pub mod nats_server;
 pub mod ports;
 pub mod repository;
+pub mod service;
 pub mod temp_dir;

@@ -19,7 +19,7 @@ use crate::entity::EntityPorts;
 use crate::gateway::Shards;
 use crate::relay::{Relay, RelayState};
 use crate::service::{ProfileService, WriteGate};
-use crate::transport::nats::NatsEdge;
+use crate::transport::nats::{NatsEdge, connect_as};
 
 mod health;
 mod options;
@@ -87,12 +87,12 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         clock: Arc::clone(&clock),
         store_id: storage.data_dir.store_id().into(),
         epoch: storage.data_dir.epoch(),
-        payload: config.events.payload.into(),
+        payload: config.events.payload,
     });
     let shards = Shards::start(arbiters, &options::gateway(&config, arbiters.len()), &ports);
 
     let nats = options::nats(&config)?;
-    let relay_client = crate::transport::nats::connect_relay(&nats).await?;
+    let relay_client = connect_as(&nats, &nats.egress, "relay").await?;
     let relay_options = options::relay(&config, &storage.data_dir);
     let relay =
         Relay::start(relay_options, log, Arc::clone(&view), relay_client, Arc::clone(&clock))

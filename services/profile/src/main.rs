@@ -45,14 +45,14 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let environment = std::env::vars();
     let file = arguments.config.as_deref();
-    let config = match arguments.dev {
-        true => Config::load_dev(file, environment)?,
-        false if arguments.task.is_some() => Config::load_client(file, environment)?,
-        false => Config::load(file, environment)?,
-    };
     match arguments.task {
-        Some(Task::Health) => app::health(&config),
+        // Only asks: it needs no issuer.
+        Some(Task::Health) => app::health(&Config::load_dev(file, environment)?),
         None => {
+            let config = match arguments.dev {
+                true => Config::load_dev(file, environment)?,
+                false => Config::load(file, environment)?,
+            };
             telemetry::init(&config.telemetry)?;
             app::run(config)
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::commit_log::file::FileLogOptions;
-use crate::config::{Config, EventPayload, NatsConnectionConfig, NatsCredentials};
+use crate::config::{Config, NatsConnectionConfig, NatsCredentials};
 use crate::current_view::sled::{Identity, SledOptions, boot_id};
 use crate::data_dir::DataDir;
 use crate::gateway::GatewayOptions;
@@ -121,15 +121,5 @@ pub(super) fn relay(config: &Config, data_dir: &DataDir) -> RelayOptions {
         max_bytes: config.relay.max_bytes,
         window_messages_max: config.relay.window_messages_max,
         duplicate_window: Duration::from_secs(config.relay.duplicate_window_s),
-    }
-}
-
-impl From<EventPayload> for profile_messages::event::EventPayload {
-    fn from(payload: EventPayload) -> Self {
-        match payload {
-            EventPayload::Names => Self::Names,
-            EventPayload::Changed => Self::Changed,
-            EventPayload::Full => Self::Full,
-        }
     }
 }

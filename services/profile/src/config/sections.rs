@@ -1,5 +1,6 @@
 //! The sections without rules between their keys. Units and ranges are explained in `config/default.toml`.
 
+use profile_messages::event::EventPayload;
 use serde::Deserialize;
 use validator::{Validate, ValidationError};
 
@@ -101,18 +102,6 @@ fn stream_name(name: &str) -> Result<(), ValidationError> {
 #[serde(deny_unknown_fields)]
 pub struct EventsConfig {
     pub payload: EventPayload,
-}
-
-/// What a `changed` event holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EventPayload {
-    /// The names of the changed fields.
-    Names,
-    /// Their new values.
-    Changed,
-    /// Old and new values and the whole profile.
-    Full,
 }
 
 /// `[reads]`: bounds of queries.

@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::transport::Funnel;
 use crate::transport::micro::{Discovery, EndpointStats, Facts, MicroError, MicroOptions};
 
-pub use self::connect::{NatsLogin, NatsTls, NatsUser};
+pub use self::connect::{NatsLogin, NatsTls, NatsUser, connect_as};
 pub use self::counters::NatsCounters;
 pub use self::shutdown::DrainReport;
 

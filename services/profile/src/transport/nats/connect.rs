@@ -71,6 +71,23 @@ impl Role {
     }
 }
 
+/// A further connection with the logins and the TLS of `options`, for what is not a request: the relay
+/// and the health check.
+///
+/// # Errors
+/// [`StartError`] when the server is not reached or refuses the login.
+pub async fn connect_as(
+    options: &NatsOptions,
+    user: &NatsUser,
+    role: &'static str,
+) -> Result<Client, StartError> {
+    let connect = base(options, user, role).await?;
+    connect
+        .connect(options.servers.clone())
+        .await
+        .map_err(|source| StartError::Connect { role, source })
+}
+
 pub(super) async fn connect(
     options: &NatsOptions,
     role: Role,
@@ -80,14 +97,9 @@ pub(super) async fn connect(
         Role::Ingress => &options.ingress,
         Role::Egress => &options.egress,
     };
-    let connect = login(&user.login).await?;
-    let connect = secured(connect, &options.tls);
     let counters = Arc::clone(counters);
-    let connect = connect
-        .name(format!("{} {}", options.micro.name, role.name()))
-        .custom_inbox_prefix(&user.inbox_prefix)
-        .connection_timeout(options.connect_timeout)
-        .ping_interval(options.ping_interval)
+    let connect = base(options, user, role.name())
+        .await?
         .subscription_capacity(options.ingress_capacity_messages)
         // An answer waits for a place at most while the socket is stuck.
         .client_capacity(options.in_flight_requests_max.saturating_add(2_048))
@@ -102,6 +114,19 @@ pub(super) async fn connect(
             role: role.name(),
             source,
         })
+}
+
+async fn base(
+    options: &NatsOptions,
+    user: &NatsUser,
+    role: &'static str,
+) -> Result<ConnectOptions, StartError> {
+    let connect = secured(login(&user.login).await?, &options.tls);
+    Ok(connect
+        .name(format!("{} {role}", options.micro.name))
+        .custom_inbox_prefix(&user.inbox_prefix)
+        .connection_timeout(options.connect_timeout)
+        .ping_interval(options.ping_interval))
 }
 
 async fn login(login: &NatsLogin) -> Result<ConnectOptions, StartError> {
