@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use profile::clock::Clock;
 use profile::commit_log::memory::MemoryLog;
 use profile::commit_log::{
     AppendError, Commit, CommitLog, CommitObserver, NotWritten, ReadError, ReadLimits,
@@ -24,8 +25,8 @@ pub struct FaultyLog {
 }
 
 impl FaultyLog {
-    pub fn new(observer: Arc<dyn CommitObserver>, rng: ChaCha8Rng, plant: Plant) -> FaultyLog {
-        let inner = MemoryLog::new(Arc::clone(&observer));
+    pub fn new(clock: Arc<dyn Clock>, observer: Arc<dyn CommitObserver>, rng: ChaCha8Rng, plant: Plant) -> FaultyLog {
+        let inner = MemoryLog::observed(clock, Arc::clone(&observer));
         FaultyLog {
             inner,
             observer,

@@ -74,11 +74,13 @@ pub fn run(seed: u64, steps: usize, plant: Plant) -> Result<u64, String> {
     let memory = Arc::new(Memory::default());
     let observer: Arc<dyn CommitObserver> = Arc::clone(&memory) as _;
     let faults = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);
+    let clock = Arc::new(SimClock::at(1_000_000_000_000_000));
+    let log_clock: Arc<dyn Clock> = Arc::clone(&clock) as _;
     let mut world = World {
         rng: ChaCha8Rng::seed_from_u64(seed),
-        clock: Arc::new(SimClock::at(1_000_000_000_000_000)),
+        clock,
         memory,
-        log: Arc::new(FaultyLog::new(observer, faults, plant)),
+        log: Arc::new(FaultyLog::new(log_clock, observer, faults, plant)),
         nodes: Vec::new(),
         sent: Vec::new(),
         acknowledged: BTreeMap::new(),
