@@ -43,6 +43,8 @@ const INGRESS: &[(Attempt, Verdict)] = &[
     (Subscribe("$SRV.INFO.profile"), Allowed),
     (Subscribe("$SRV.STATS.profile.id1"), Allowed),
     (Subscribe("_INBOX_profile_ingress.x"), Allowed),
+    // Round trips to the server.
+    (Publish("_INBOX_profile_ingress.x"), Allowed),
     // Out of the queue every instance would do every command.
     (Subscribe("profile.v1.>"), Denied),
     (Subscribe("profile.v1.update"), Denied),
