@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod clock;
 pub mod commit_log;
+pub mod config;
 pub mod current_view;
 pub mod error;
 pub mod service;
