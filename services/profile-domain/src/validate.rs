@@ -45,12 +45,17 @@ pub fn management_update(
 /// # Errors
 /// All broken rules, in ZITADEL's order.
 pub fn my_update(body: &UpdateBody, org: OrgId) -> Result<Command, Violations> {
+    my_update_fields(body).map(|fields| Command::Update { org, fields })
+}
+
+/// The fields of [`my_update`], for a caller that has no profile to update.
+///
+/// # Errors
+/// As [`my_update`].
+pub fn my_update_fields(body: &UpdateBody) -> Result<ProfileFields, Violations> {
     let mut fields = Fields::of("UpdateMyProfileRequest");
     let update = replacement(&mut fields, body, Absent::Refused);
-    fields.into_result(Command::Update {
-        org,
-        fields: update,
-    })
+    fields.into_result(update)
 }
 
 /// The id that a new user asks for, if any, checked with the rest of the body.

@@ -1,6 +1,10 @@
 //! profile-service: everything that touches the world.
 //!
-//! Modules in reading order: one update passes them from `service` down to `commit_log` and back.
+//! Modules in reading order: one update passes them from `transport` down to `commit_log` and back.
+
+pub mod transport;
+
+pub mod service;
 
 pub mod gateway;
 
@@ -15,6 +19,12 @@ pub mod current_view;
 pub mod auth;
 
 pub mod config;
+
+pub mod data_dir;
+
+pub mod file_system;
+
+pub mod telemetry;
 
 pub mod clock;
 

@@ -77,7 +77,15 @@ impl ProfileService {
         reads: ReadOptions,
     ) -> ProfileService {
         let pages = Semaphore::new(reads.concurrent_pages_max);
-        ProfileService { ports, shards, authenticator, data_dir, write_gate, reads, pages }
+        ProfileService {
+            ports,
+            shards,
+            authenticator,
+            data_dir,
+            write_gate,
+            reads,
+            pages,
+        }
     }
 
     /// Makes a change durable.
@@ -143,7 +151,9 @@ impl ProfileService {
 
 impl fmt::Debug for ProfileService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProfileService").field("reads", &self.reads).finish_non_exhaustive()
+        f.debug_struct("ProfileService")
+            .field("reads", &self.reads)
+            .finish_non_exhaustive()
     }
 }
 

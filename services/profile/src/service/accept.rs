@@ -27,16 +27,18 @@ impl ProfileService {
     ) -> Result<Accepted, ServiceError> {
         match request {
             CommandRequest::Create(body) => self.accept_create(caller, context, &body),
-            CommandRequest::Update { user_id, body } => {
-                self.accept_update(caller, &user_id, &body)
-            }
+            CommandRequest::Update { user_id, body } => self.accept_update(caller, &user_id, &body),
             CommandRequest::UpdateMe { body } => accept_my_update(caller, &body),
             CommandRequest::Patch { user_id, body } => self.accept_patch(caller, &user_id, &body),
             CommandRequest::PatchMe { body } => self.accept_my_patch(caller, &body),
             CommandRequest::Remove { user_id } => {
                 let org = self.authorized_org(caller, Permission::UserWrite)?;
                 let user = parsed(&user_id, Rejection::RemoveNotFound)?;
-                Ok(Accepted { operation: "remove", user, command: Command::Remove { org } })
+                Ok(Accepted {
+                    operation: "remove",
+                    user,
+                    command: Command::Remove { org },
+                })
             }
         }
     }
@@ -56,13 +58,25 @@ impl ProfileService {
             (None, Some(key)) => {
                 let subject = caller.principal.subject.as_bytes();
                 let parts = [b"user id", org.as_str().as_bytes(), subject, key.as_bytes()];
-                parsed(&hex(&self.data_dir.keyed_hash(&parts)), Rejection::UserNotFound)?
+                parsed(
+                    &hex(&self.data_dir.keyed_hash(&parts)),
+                    Rejection::UserNotFound,
+                )?
             }
             (None, None) => parsed(&self.ports.clock.random_id(), Rejection::UserNotFound)?,
         };
         let (fields, contact) = (new.fields, new.contact);
-        let command = Command::Create { user: user.clone(), org, fields, contact };
-        Ok(Accepted { operation: "create", user, command })
+        let command = Command::Create {
+            user: user.clone(),
+            org,
+            fields,
+            contact,
+        };
+        Ok(Accepted {
+            operation: "create",
+            user,
+            command,
+        })
     }
 
     fn accept_update(
@@ -74,7 +88,11 @@ impl ProfileService {
         let org = self.authorized_org(caller, Permission::UserWrite)?;
         let command = validate::management_update(user_id, body, org).map_err(invalid)?;
         let user = parsed(user_id, Rejection::ProfileNotFound)?;
-        Ok(Accepted { operation: "update", user, command })
+        Ok(Accepted {
+            operation: "update",
+            user,
+            command,
+        })
     }
 
     /// ZITADEL v2's order: validate, look the user up, authorize in the user's own organization.
@@ -87,14 +105,18 @@ impl ProfileService {
         let command = validate::patch(body).map_err(invalid)?;
         let user = parsed(user_id, Rejection::UserNotFound)?;
         let current = self.existing_user(&user)?;
-        let itself = caller.principal.user.as_ref() == Some(&user);
+        let itself = caller.principal.is_user(&user, &current.org);
         if !itself {
             let permission = Permission::UserWrite;
             let (auth, principal) = (&self.authenticator, &caller.principal);
             let authorized = auth.authorize_in_command(principal, permission, &current.org);
             authorized.map_err(ServiceError::Auth)?;
         }
-        Ok(Accepted { operation: "patch", user, command })
+        Ok(Accepted {
+            operation: "patch",
+            user,
+            command,
+        })
     }
 
     fn accept_my_patch(&self, caller: &Caller, body: &PatchBody) -> Result<Accepted, ServiceError> {
@@ -106,7 +128,11 @@ impl ProfileService {
         if self.existing_user(&user)?.org != org {
             return Err(unknown);
         }
-        Ok(Accepted { operation: "me.patch", user, command })
+        Ok(Accepted {
+            operation: "me.patch",
+            user,
+            command,
+        })
     }
 
     fn existing_user(&self, user: &UserId) -> Result<std::sync::Arc<CurrentUser>, ServiceError> {
@@ -126,7 +152,11 @@ fn accept_my_update(caller: &Caller, body: &UpdateBody) -> Result<Accepted, Serv
         return Err(unknown);
     };
     let command = validate::my_update(body, org).map_err(invalid)?;
-    Ok(Accepted { operation: "me.update", user, command })
+    Ok(Accepted {
+        operation: "me.update",
+        user,
+        command,
+    })
 }
 
 fn parsed(user_id: &str, not_found: Rejection) -> Result<UserId, ServiceError> {
@@ -134,5 +164,8 @@ fn parsed(user_id: &str, not_found: Rejection) -> Result<UserId, ServiceError> {
 }
 
 fn invalid(violations: Violations) -> ServiceError {
-    ServiceError::Invalid { message: violations.message, violations: violations.fields }
+    ServiceError::Invalid {
+        message: violations.message,
+        violations: violations.fields,
+    }
 }

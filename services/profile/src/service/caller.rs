@@ -40,7 +40,10 @@ impl ProfileService {
             None => principal.org.clone(),
             Some(named) => Some(self.existing_org(&principal, named)?),
         };
-        Ok(Caller { principal, context_org })
+        Ok(Caller {
+            principal,
+            context_org,
+        })
     }
 
     /// The context organization, if the caller holds `permission` in it.
@@ -51,7 +54,9 @@ impl ProfileService {
     ) -> Result<OrgId, ServiceError> {
         let none = ServiceError::Auth(AuthError::NoMembership);
         let org = caller.context_org.clone().ok_or(none)?;
-        let authorized = self.authenticator.authorize(&caller.principal, permission, &org);
+        let authorized = self
+            .authenticator
+            .authorize(&caller.principal, permission, &org);
         authorized.map_err(ServiceError::Auth)?;
         Ok(org)
     }

@@ -24,7 +24,11 @@ pub(super) fn open(
     cursor: &str,
 ) -> Result<Vec<u8>, ServiceError> {
     let too_long = cursor.len() > CURSOR_LENGTH_MAX;
-    let bytes = if too_long { None } else { URL_SAFE_NO_PAD.decode(cursor).ok() };
+    let bytes = if too_long {
+        None
+    } else {
+        URL_SAFE_NO_PAD.decode(cursor).ok()
+    };
     let bytes = bytes.unwrap_or_default();
     let Some((sealed, place)) = bytes.split_at_checked(16) else {
         return Err(refused());
@@ -44,7 +48,10 @@ fn mac(data_dir: &DataDir, scope: &[&str], place: &[u8]) -> [u8; 16] {
 
 fn refused() -> ServiceError {
     let description = "value must be nextCursor of the same request, by the same caller".to_owned();
-    let violation = FieldViolation { field: "cursor".to_owned(), description };
+    let violation = FieldViolation {
+        field: "cursor".to_owned(),
+        description,
+    };
     ServiceError::Invalid {
         message: format!("invalid cursor: {}", violation.description),
         violations: vec![violation],

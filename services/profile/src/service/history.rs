@@ -24,7 +24,12 @@ impl ProfileService {
         let _page = self.page_permit()?;
         let current = self.current(&target)?.ok_or(ServiceError::ReadNotFound)?;
         let subject = caller.principal.subject.as_str();
-        let scope = ["history", target.org.as_str(), target.user.as_str(), subject];
+        let scope = [
+            "history",
+            target.org.as_str(),
+            target.user.as_str(),
+            subject,
+        ];
         let newest = match body.cursor.as_deref() {
             None => current.position,
             Some(sealed) => position(&cursor::open(&self.data_dir, &scope, sealed)?)?,
@@ -42,10 +47,12 @@ impl ProfileService {
             changes.push(change);
             next = before;
         }
-        let next_cursor = next.map(|record| {
-            cursor::seal(&self.data_dir, &scope, &record.position.0.to_le_bytes())
-        });
-        Ok(QueryReply::History(HistoryReply { changes, next_cursor }))
+        let next_cursor = next
+            .map(|record| cursor::seal(&self.data_dir, &scope, &record.position.0.to_le_bytes()));
+        Ok(QueryReply::History(HistoryReply {
+            changes,
+            next_cursor,
+        }))
     }
 
     /// The record at a position; none before the first commit and none that was compacted away.
@@ -78,7 +85,9 @@ fn field_changes(record: &Record, before: Option<&Record>) -> Vec<FieldChange> {
     let Some(after) = record.state.as_ref().map(|state| &state.fields) else {
         return Vec::new();
     };
-    let known_before = before.and_then(|before| before.state.as_ref()).map(|state| &state.fields);
+    let known_before = before
+        .and_then(|before| before.state.as_ref())
+        .map(|state| &state.fields);
     let nothing = ProfileFields::default();
     let changes = FieldChanges::between(known_before.unwrap_or(&nothing), after);
     let shows_old = record.kind == EventKind::Changed;
@@ -86,7 +95,9 @@ fn field_changes(record: &Record, before: Option<&Record>) -> Vec<FieldChange> {
     names
         .map(|name| FieldChange {
             field: name.to_owned(),
-            old: known_before.filter(|_| shows_old).map(|fields| value(fields, name)),
+            old: known_before
+                .filter(|_| shows_old)
+                .map(|fields| value(fields, name)),
             new: value(after, name),
         })
         .collect()

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use profile_messages::UserId;
 use profile_messages::current::CurrentUser;
 use profile_messages::query::PageBody;
 use profile_messages::reply::{GetReply, ListReply, QueryReply};
-use profile_messages::UserId;
 
 use super::caller::Caller;
 use super::read::{get_reply, unreadable};
@@ -41,21 +41,23 @@ impl ProfileService {
         let more = rows.more || users.len() < rows.rows.len();
         let next = last.filter(|_| more);
         let next_cursor = next.map(|row| cursor::seal(&self.data_dir, &scope, &place(row)));
-        Ok(QueryReply::List(ListReply { users, next_cursor, position: rows.position.0 }))
+        Ok(QueryReply::List(ListReply {
+            users,
+            next_cursor,
+            position: rows.position.0,
+        }))
     }
 
     /// The view may have to read the disk, so not on an I/O thread.
     async fn read_rows(&self, request: ListRequest) -> Result<ListRows, ServiceError> {
         let view = Arc::clone(&self.ports.view);
         let read = tokio::task::spawn_blocking(move || view.list(&request)).await;
-        read.map_err(|_| ServiceError::Internal)?.map_err(|_| unreadable())
+        read.map_err(|_| ServiceError::Internal)?
+            .map_err(|_| unreadable())
     }
 
     /// As many rows as fit into a reply, and the last of them; at least one.
-    fn fitting<'a>(
-        &self,
-        rows: &'a ListRows,
-    ) -> (Vec<GetReply>, Option<&'a Arc<CurrentUser>>) {
+    fn fitting<'a>(&self, rows: &'a ListRows) -> (Vec<GetReply>, Option<&'a Arc<CurrentUser>>) {
         let (mut users, mut last, mut bytes) = (Vec::new(), None, 0);
         for row in &rows.rows {
             let Some(state) = row.state.as_ref() else {
@@ -75,7 +77,10 @@ impl ProfileService {
 
 /// Place of a row as sealed into a cursor: the user id, a zero byte, the folded name.
 fn place(row: &CurrentUser) -> Vec<u8> {
-    let name = row.state.as_ref().map_or("", |state| state.fields.display_name.as_str());
+    let name = row
+        .state
+        .as_ref()
+        .map_or("", |state| state.fields.display_name.as_str());
     [row.user.as_str().as_bytes(), b"\0", folded(name).as_bytes()].concat()
 }
 
@@ -83,6 +88,8 @@ fn list_key(place: &[u8]) -> Result<ListKey, ServiceError> {
     let text = std::str::from_utf8(place).map_err(|_| ServiceError::Internal)?;
     let (user, name) = text.split_once('\0').ok_or(ServiceError::Internal)?;
     let user = UserId::parse(user).map_err(|_| ServiceError::Internal)?;
-    Ok(ListKey { display_name_folded: name.to_owned(), user })
+    Ok(ListKey {
+        display_name_folded: name.to_owned(),
+        user,
+    })
 }
-

@@ -17,20 +17,32 @@ impl ProfileService {
         context: &RequestContext,
         accepted: Accepted,
     ) -> Result<Order, ServiceError> {
-        let Accepted { operation, user, command } = accepted;
+        let Accepted {
+            operation,
+            user,
+            command,
+        } = accepted;
         let (key_text, origin) = match context.envelope.idempotency_key.clone() {
             Some(key) => (key, KeyOrigin::Caller),
             None => (self.ports.clock.random_id(), KeyOrigin::Generated),
         };
         let subject = caller.principal.subject.as_str();
-        let scope = ["key", subject, operation, user.as_str(), &key_text].map(str::as_bytes);
+        // Subjects are unique within an issuer only, and each issuer has its own organizations.
+        let own_org = caller.principal.org.as_ref().map_or("", |org| org.as_str());
+        let parts = ["key", own_org, subject, operation, user.as_str(), &key_text];
+        let scope = parts.map(str::as_bytes);
         let body = serde_json::to_vec(&command).map_err(|_| ServiceError::Internal)?;
         let expected_version = context.envelope.expected_version;
-        let expected = expected_version.map(|version| version.to_string()).unwrap_or_default();
+        let expected = expected_version
+            .map(|version| version.to_string())
+            .unwrap_or_default();
         let request = [b"request", operation.as_bytes(), expected.as_bytes(), &body];
         Ok(Order {
             operation,
-            key: CommandKey { hash: self.data_dir.keyed_hash(&scope), origin },
+            key: CommandKey {
+                hash: self.data_dir.keyed_hash(&scope),
+                origin,
+            },
             request_hash: self.data_dir.keyed_hash(&request),
             user,
             command,

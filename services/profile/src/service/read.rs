@@ -46,7 +46,11 @@ impl ProfileService {
         &self,
         target: &Target,
     ) -> Result<Option<Arc<CurrentUser>>, ServiceError> {
-        let current = self.ports.view.user(&target.user).map_err(|_| unreadable())?;
+        let current = self
+            .ports
+            .view
+            .user(&target.user)
+            .map_err(|_| unreadable())?;
         Ok(current.filter(|current| current.org == target.org && current.state.is_some()))
     }
 
@@ -57,7 +61,9 @@ impl ProfileService {
         context: &RequestContext,
     ) -> Result<Arc<CurrentUser>, ServiceError> {
         let bound = self.ports.clock.monotonic() + self.reads.min_version_wait_max;
-        let bound = context.deadline().map_or(bound, |deadline| deadline.min(bound));
+        let bound = context
+            .deadline()
+            .map_or(bound, |deadline| deadline.min(bound));
         let mut durable = self.ports.log.durable();
         loop {
             durable.borrow_and_update();
@@ -84,14 +90,26 @@ impl ProfileService {
         body: ReplayBody,
     ) -> Result<QueryReply, ServiceError> {
         let permission = Permission::EventsRead;
-        let everywhere = self.authenticator.authorized_everywhere(&caller.principal, permission);
-        let only_org =
-            if everywhere { None } else { Some(self.authorized_org(caller, permission)?) };
+        let everywhere = self
+            .authenticator
+            .authorize_everywhere(&caller.principal, permission);
+        let only_org = match everywhere {
+            Ok(()) => None,
+            Err(_) => Some(self.authorized_org(caller, permission)?),
+        };
         let rows = self.page_rows(body.limit)?;
         let _page = self.page_permit()?;
         let after = Position(body.after.map_or(0, |after| after.0));
-        let limits = ReadLimits { records_max: rows, bytes_max: self.reads.page_bytes_max };
-        let records = self.ports.log.read_after(after, limits).await.map_err(read_error)?;
+        let limits = ReadLimits {
+            records_max: rows,
+            bytes_max: self.reads.page_bytes_max,
+        };
+        let records = self
+            .ports
+            .log
+            .read_after(after, limits)
+            .await
+            .map_err(read_error)?;
         let position = records.last().map_or(after, |record| record.position);
         let mut events = Vec::with_capacity(records.len());
         for record in &records {
@@ -100,7 +118,11 @@ impl ProfileService {
             }
         }
         let end = position >= *self.ports.log.durable().borrow();
-        Ok(QueryReply::Replay(ReplayReply { events, position: position.0, end }))
+        Ok(QueryReply::Replay(ReplayReply {
+            events,
+            position: position.0,
+            end,
+        }))
     }
 
     /// A removed user's earlier events are withheld, `removed` never.
@@ -111,7 +133,11 @@ impl ProfileService {
         if record.kind == EventKind::Removed {
             return Ok(true);
         }
-        let current = self.ports.view.user(&record.user).map_err(|_| unreadable())?;
+        let current = self
+            .ports
+            .view
+            .user(&record.user)
+            .map_err(|_| unreadable())?;
         Ok(current.is_some_and(|current| current.state.is_some()))
     }
 
@@ -123,7 +149,10 @@ impl ProfileService {
             return Ok(usize::try_from(rows).unwrap_or(usize::MAX));
         }
         let description = format!("value must be between 1 and {rows_max}, inclusive");
-        let violation = FieldViolation { field: "limit".to_owned(), description };
+        let violation = FieldViolation {
+            field: "limit".to_owned(),
+            description,
+        };
         Err(ServiceError::Invalid {
             message: format!("invalid limit: {}", violation.description),
             violations: vec![violation],
@@ -155,7 +184,10 @@ pub(super) fn get_reply(current: &CurrentUser, state: &UserState) -> GetReply {
 fn replayed(record: &Record) -> Result<ReplayedEvent, ServiceError> {
     let text = std::str::from_utf8(&record.event).map_err(|_| ServiceError::Internal)?;
     let event = RawValue::from_string(text.to_owned()).map_err(|_| ServiceError::Internal)?;
-    Ok(ReplayedEvent { position: record.position.0, event })
+    Ok(ReplayedEvent {
+        position: record.position.0,
+        event,
+    })
 }
 
 pub(super) fn read_error(error: ReadError) -> ServiceError {
