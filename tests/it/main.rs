@@ -5,5 +5,5 @@ mod micro;
 mod nats_edge;
 mod nats_shutdown;
 mod permissions;
-mod service;
 mod schemas;
+mod service;

@@ -12,15 +12,15 @@ use profile_messages::record::Record;
 use profile_messages::{UserId, Version};
 
 /// What was answered to one order, with the log before and after it.
-pub struct Answered<'a> {
-    pub order: &'a Order,
-    pub result: &'a Result<Done, ServiceError>,
-    pub before: &'a [Arc<Record>],
-    pub after: &'a [Arc<Record>],
+pub(crate) struct Answered<'a> {
+    pub(crate) order: &'a Order,
+    pub(crate) result: &'a Result<Done, ServiceError>,
+    pub(crate) before: &'a [Arc<Record>],
+    pub(crate) after: &'a [Arc<Record>],
 }
 
 /// I1: what was acknowledged is in the log. I6: what was refused left no trace.
-pub fn answer_matches_the_log(answered: &Answered<'_>) -> Result<(), String> {
+pub(crate) fn answer_matches_the_log(answered: &Answered<'_>) -> Result<(), String> {
     let Answered {
         order,
         result,
@@ -44,7 +44,10 @@ pub fn answer_matches_the_log(answered: &Answered<'_>) -> Result<(), String> {
 }
 
 /// I2: a repetition of a remembered key changes nothing and gets the first answer.
-pub fn repetition_gets_the_first_answer(answered: &Answered<'_>, now: i64) -> Result<(), String> {
+pub(crate) fn repetition_gets_the_first_answer(
+    answered: &Answered<'_>,
+    now: i64,
+) -> Result<(), String> {
     let Answered {
         order,
         result,
@@ -82,7 +85,7 @@ pub fn repetition_gets_the_first_answer(answered: &Answered<'_>, now: i64) -> Re
 
 /// I2, from the answers alone: an acknowledged order, sent again while it is remembered, is answered
 /// with the same version.
-pub fn acknowledged_again(
+pub(crate) fn acknowledged_again(
     answered: &Answered<'_>,
     first: Option<&Done>,
     now: i64,
@@ -104,7 +107,7 @@ pub fn acknowledged_again(
 }
 
 /// I2, over the whole log: one key changes a user at most once while it is remembered.
-pub fn no_key_twice(log: &[Arc<Record>]) -> Result<(), String> {
+pub(crate) fn no_key_twice(log: &[Arc<Record>]) -> Result<(), String> {
     let mut by_user: BTreeMap<&UserId, Vec<&Record>> = BTreeMap::new();
     for record in log {
         let records = by_user.entry(&record.user).or_default();
@@ -122,7 +125,7 @@ pub fn no_key_twice(log: &[Arc<Record>]) -> Result<(), String> {
 }
 
 /// I3: versions 1, 2, 3 ... per user without gap or fork, positions too, time never back.
-pub fn versions_have_no_gap(log: &[Arc<Record>]) -> Result<(), String> {
+pub(crate) fn versions_have_no_gap(log: &[Arc<Record>]) -> Result<(), String> {
     let mut newest: BTreeMap<&UserId, &Record> = BTreeMap::new();
     for (index, record) in log.iter().enumerate() {
         let position = record.position.0;
@@ -145,7 +148,10 @@ pub fn versions_have_no_gap(log: &[Arc<Record>]) -> Result<(), String> {
 }
 
 /// I4: folding the log gives the view.
-pub fn the_view_is_the_log(log: &[Arc<Record>], view: &dyn CurrentView) -> Result<(), String> {
+pub(crate) fn the_view_is_the_log(
+    log: &[Arc<Record>],
+    view: &dyn CurrentView,
+) -> Result<(), String> {
     let mut folded: BTreeMap<UserId, CurrentUser> = BTreeMap::new();
     for record in log {
         let before = folded.get(&record.user);
@@ -161,7 +167,7 @@ pub fn the_view_is_the_log(log: &[Arc<Record>], view: &dyn CurrentView) -> Resul
 }
 
 /// I4: an entity that is kept in memory is what the log says, unless it is behind another node.
-pub fn an_entity_is_a_state_of_the_log(
+pub(crate) fn an_entity_is_a_state_of_the_log(
     log: &[Arc<Record>],
     user: &UserId,
     version: Version,

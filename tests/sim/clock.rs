@@ -7,21 +7,21 @@ use profile::clock::Clock;
 use profile_messages::Timestamp;
 
 #[derive(Debug)]
-pub struct SimClock {
+pub(crate) struct SimClock {
     started: Instant,
     state: Mutex<(i64, u64)>,
 }
 
 impl SimClock {
     #[allow(clippy::disallowed_methods)] // a fixed origin: monotonic time never moves in here
-    pub fn at(micros: i64) -> SimClock {
+    pub(crate) fn at(micros: i64) -> SimClock {
         SimClock {
             started: Instant::now(),
             state: Mutex::new((micros, 0)),
         }
     }
 
-    pub fn jump(&self, micros: i64) {
+    pub(crate) fn jump(&self, micros: i64) {
         self.state.lock().unwrap().0 += micros;
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::world::Plant;
 
 #[derive(Debug)]
-pub struct FaultyLog {
+pub(crate) struct FaultyLog {
     inner: MemoryLog,
     observer: Arc<dyn CommitObserver>,
     rng: Mutex<ChaCha8Rng>,
@@ -25,7 +25,12 @@ pub struct FaultyLog {
 }
 
 impl FaultyLog {
-    pub fn new(clock: Arc<dyn Clock>, observer: Arc<dyn CommitObserver>, rng: ChaCha8Rng, plant: Plant) -> FaultyLog {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn CommitObserver>,
+        rng: ChaCha8Rng,
+        plant: Plant,
+    ) -> FaultyLog {
         let inner = MemoryLog::observed(clock, Arc::clone(&observer));
         FaultyLog {
             inner,

@@ -27,7 +27,7 @@ const ORDERS_KEPT: usize = 12;
 
 /// A bug planted on purpose, which the checks must catch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plant {
+pub(crate) enum Plant {
     Nothing,
     /// Acknowledges some commits without keeping them.
     ForgetsAcknowledged,
@@ -70,7 +70,7 @@ struct World {
 }
 
 /// Runs one seed; returns the hash of its trace.
-pub fn run(seed: u64, steps: usize, plant: Plant) -> Result<u64, String> {
+pub(crate) fn run(seed: u64, steps: usize, plant: Plant) -> Result<u64, String> {
     let memory = Arc::new(Memory::default());
     let observer: Arc<dyn CommitObserver> = Arc::clone(&memory) as _;
     let faults = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);

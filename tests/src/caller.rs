@@ -22,13 +22,21 @@ pub struct Identity {
 impl Identity {
     /// A user without any role.
     pub fn user(subject: &str, org: &str) -> Identity {
-        Identity { subject: subject.into(), org: org.into(), roles: Vec::new() }
+        Identity {
+            subject: subject.into(),
+            org: org.into(),
+            roles: Vec::new(),
+        }
     }
 
     /// An owner of the organization.
     pub fn owner(org: &str) -> Identity {
         let roles = vec![("ORG_OWNER".to_owned(), org.to_owned())];
-        Identity { subject: format!("owner-of-{org}"), org: org.into(), roles }
+        Identity {
+            subject: format!("owner-of-{org}"),
+            org: org.into(),
+            roles,
+        }
     }
 }
 
@@ -53,20 +61,32 @@ impl Answer {
     #[track_caller]
     pub fn refused(&self, status: u16) -> &str {
         assert_eq!(self.status, Some(status), "{}", self.body);
-        self.body["message"].as_str().expect("an error has a message")
+        self.body["message"]
+            .as_str()
+            .expect("an error has a message")
     }
 
     /// Names of the fields in the BadRequest detail.
     pub fn violated(&self) -> Vec<&str> {
-        let details = self.body["details"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let fields = details.iter().filter_map(|detail| detail["fieldViolations"].as_array());
-        fields.flatten().filter_map(|violation| violation["field"].as_str()).collect()
+        let details = self.body["details"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let fields = details
+            .iter()
+            .filter_map(|detail| detail["fieldViolations"].as_array());
+        fields
+            .flatten()
+            .filter_map(|violation| violation["field"].as_str())
+            .collect()
     }
 
     /// A value of the ErrorInfo detail's metadata.
     pub fn metadata(&self, name: &str) -> Option<&str> {
         let details = self.body["details"].as_array()?;
-        details.iter().find_map(|detail| detail["metadata"][name].as_str())
+        details
+            .iter()
+            .find_map(|detail| detail["metadata"][name].as_str())
     }
 }
 
@@ -80,11 +100,16 @@ pub struct Caller {
 impl Caller {
     /// Connects as the requester of the shipped configuration, with a token for `identity`.
     pub async fn connect(server: &NatsServer, service: &Service, identity: &Identity) -> Caller {
-        Caller::anonymous(server).await.with_token(&token(service, identity))
+        Caller::anonymous(server)
+            .await
+            .with_token(&token(service, identity))
     }
 
     pub async fn anonymous(server: &NatsServer) -> Caller {
-        Caller { client: server.connect(NatsUser::Requester).await, headers: Vec::new() }
+        Caller {
+            client: server.connect(NatsUser::Requester).await,
+            headers: Vec::new(),
+        }
     }
 
     #[must_use]
@@ -103,7 +128,9 @@ impl Caller {
 
     /// Calls `profile.v1.<operation>` with a JSON body.
     pub async fn call(&self, operation: &str, body: Value) -> Answer {
-        self.try_call(operation, body).await.expect("the service answers")
+        self.try_call(operation, body)
+            .await
+            .expect("the service answers")
     }
 
     /// The same where no answer may come.
@@ -126,7 +153,10 @@ impl Caller {
         for (name, value) in &self.headers {
             headers.insert(name.as_str(), value.as_str());
         }
-        let reply = self.client.request_with_headers(subject, headers, body.into()).await?;
+        let reply = self
+            .client
+            .request_with_headers(subject, headers, body.into())
+            .await?;
         let header = |name: &str| {
             let headers = reply.headers.as_ref()?;
             headers.get(name).map(|value| value.as_str().to_owned())
@@ -163,7 +193,9 @@ pub fn token(service: &Service, identity: &Identity) -> String {
 
 #[allow(clippy::disallowed_methods)] // the service looks at the real clock too
 fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 /// The body of a `create` for a user of this id.

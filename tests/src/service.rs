@@ -48,7 +48,12 @@ impl Service {
         let key = init_keys(&folder.join("keys")).expect("a key can be made");
         let config = config(server, &folder, extra);
         fs::write(folder.join("profiled.toml"), config).expect("the folder can be written");
-        Service { child: None, key, log: Arc::default(), folder }
+        Service {
+            child: None,
+            key,
+            log: Arc::default(),
+            folder,
+        }
     }
 
     /// Starts the process again on the same data and waits until it is ready.
@@ -118,8 +123,14 @@ impl Service {
 
     fn spawn(&self) -> (Child, Receiver<String>) {
         let mut command = Command::new(binary("profiled"));
-        command.arg("--config").arg(self.folder.join("profiled.toml"));
-        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .arg("--config")
+            .arg(self.folder.join("profiled.toml"));
+        command
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("profiled can be started");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, lines) = channel();
@@ -139,9 +150,15 @@ impl Drop for Service {
 /// A binary of this workspace, as `make test` builds it beside the tests.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own file");
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps");
+    let folder = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("target/<profile>/deps");
     let binary = folder.join(name);
-    assert!(binary.exists(), "{name} is not built: run `make test`, or `cargo build --bins` first");
+    assert!(
+        binary.exists(),
+        "{name} is not built: run `make test`, or `cargo build --bins` first"
+    );
     binary
 }
 
@@ -183,7 +200,9 @@ jwks_file = "{jwks}"
 
 fn keep_lines(stderr: ChildStderr, log: &Mutex<Vec<String>>, sender: &Sender<String>) {
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        log.lock().expect("the log is not poisoned").push(line.clone());
+        log.lock()
+            .expect("the log is not poisoned")
+            .push(line.clone());
         let _ = sender.send(line);
     }
 }

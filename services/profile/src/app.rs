@@ -17,7 +17,8 @@ use crate::config::Config;
 use crate::current_view::CurrentView;
 use crate::entity::EntityPorts;
 use crate::gateway::Shards;
-use crate::relay::{Relay, RelayState};
+use crate::relay::lag::RelayLag;
+use crate::relay::{Relay, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
 use crate::transport::nats::{NatsEdge, connect_as};
 
@@ -59,7 +60,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         // An arbiter that panicked has nothing left to wait for.
         let _ = arbiter.join();
     }
-    let ended = runtime.block_on(serving).context("the service task failed")?;
+    let ended = runtime
+        .block_on(serving)
+        .context("the service task failed")?;
     runtime.shutdown_timeout(Duration::from_secs(2));
     ended
 }
@@ -69,7 +72,11 @@ fn io_runtime(threads: usize) -> anyhow::Result<Runtime> {
     if threads > 0 {
         builder.worker_threads(threads);
     }
-    builder.enable_all().thread_name("profiled-io").build().context("no runtime")
+    builder
+        .enable_all()
+        .thread_name("profiled-io")
+        .build()
+        .context("no runtime")
 }
 
 async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()> {
@@ -93,11 +100,17 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
 
     let nats = options::nats(&config)?;
     let relay_client = connect_as(&nats, &nats.egress, "relay").await?;
-    let relay_options = options::relay(&config, &storage.data_dir);
-    let relay =
-        Relay::start(relay_options, log, Arc::clone(&view), relay_client, Arc::clone(&clock))
-            .await?;
-    let gate = write_gate(&config, view, relay.status());
+    let relay = Relay::start(
+        options::relay(&config, &storage.data_dir),
+        log,
+        Arc::clone(&view),
+        relay_client,
+        Arc::clone(&clock),
+        Arc::clone(&storage.lag),
+    )
+    .await?;
+    stream_accepted(relay.watch()).await?;
+    let gate = write_gate(&config, view, Arc::clone(&storage.lag));
     let service = Arc::new(ProfileService::new(
         ports,
         shards,
@@ -107,9 +120,13 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         options::reads(&config),
     ));
     let edge = NatsEdge::start(nats, service, clock).await?;
-    tracing::info!(store = storage.data_dir.store_id(), dev = config.dev, "ready");
+    tracing::info!(
+        store = storage.data_dir.store_id(),
+        dev = config.dev,
+        "ready"
+    );
 
-    let ended = until_stopped(&storage, relay.status()).await;
+    let ended = until_stopped(&storage, relay.watch()).await;
     if let Err(error) = &ended {
         tracing::error!(error = %error, "cannot go on, stopping");
     }
@@ -121,18 +138,53 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     ended
 }
 
+/// Waits until the event stream was looked at: one that is not ours, or a server without JetStream, is an
+/// error at the start and not a service without events.
+async fn stream_accepted(mut relay: watch::Receiver<RelayStatus>) -> anyhow::Result<()> {
+    let looked_at = |status: &RelayStatus| match status.state {
+        RelayState::Starting => false,
+        RelayState::Running
+        | RelayState::Refilling
+        | RelayState::Waiting(_)
+        | RelayState::Stopped(_)
+        | RelayState::Closed => true,
+    };
+    let status = relay
+        .wait_for(looked_at)
+        .await
+        .context("the event relay ended")?
+        .clone();
+    match status.state {
+        RelayState::Stopped(_) => Err(anyhow::anyhow!(relay_refusal(&status))),
+        RelayState::Waiting(reason) => {
+            tracing::warn!(reason, "the event stream is not available yet");
+            Ok(())
+        }
+        RelayState::Starting | RelayState::Running | RelayState::Refilling | RelayState::Closed => {
+            Ok(())
+        }
+    }
+}
+
+fn relay_refusal(status: &RelayStatus) -> String {
+    match &status.state {
+        RelayState::Stopped(refusal) => format!("the event relay stopped: {refusal}"),
+        RelayState::Starting
+        | RelayState::Running
+        | RelayState::Refilling
+        | RelayState::Waiting(_)
+        | RelayState::Closed => "the event relay ended".to_owned(),
+    }
+}
+
 /// Which bound refuses writes at present, if any.
-fn write_gate(
-    config: &Config,
-    view: Arc<dyn CurrentView>,
-    relay: watch::Receiver<crate::relay::RelayStatus>,
-) -> WriteGate {
+fn write_gate(config: &Config, view: Arc<dyn CurrentView>, lag: Arc<RelayLag>) -> WriteGate {
     let lag_bytes_max = config.relay.lag_bytes_max;
     Box::new(move || {
         if view.is_full() {
             return Some("the current view is too far behind");
         }
-        if relay.borrow().lag_bytes > lag_bytes_max {
+        if lag.bytes() > lag_bytes_max {
             return Some("the event relay is too far behind");
         }
         None
@@ -142,17 +194,15 @@ fn write_gate(
 /// Returns when told to stop; fails when a part cannot go on without a restart.
 async fn until_stopped(
     storage: &Storage,
-    mut relay: watch::Receiver<crate::relay::RelayStatus>,
+    mut relay: watch::Receiver<RelayStatus>,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (mut log_failed, mut view_failed) = (storage.log.failed(), storage.view.failed());
     let relay_stopped = async {
-        let stopped = |status: &crate::relay::RelayStatus| {
-            matches!(status.state, RelayState::Stopped(_))
-        };
+        let stopped = |status: &RelayStatus| matches!(status.state, RelayState::Stopped(_));
         match relay.wait_for(stopped).await {
-            Ok(status) => format!("the event relay stopped: {:?}", status.state),
+            Ok(status) => relay_refusal(&status),
             Err(_) => "the event relay ended".to_owned(),
         }
     };

@@ -2,6 +2,8 @@
 //!
 //! Modules in reading order: one update passes them from `transport` down to `commit_log` and back.
 
+pub mod app;
+
 pub mod transport;
 
 pub mod service;
@@ -15,6 +17,8 @@ pub mod entity;
 pub mod commit_log;
 
 pub mod current_view;
+
+pub mod relay;
 
 pub mod auth;
 

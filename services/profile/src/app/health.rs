@@ -18,14 +18,22 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// # Errors
 /// When no service answers within three seconds.
 pub fn health(config: &Config) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let nats = options::nats(config)?;
-    let user = NatsUser { inbox_prefix: HEALTH_INBOX.to_owned(), ..nats.egress.clone() };
+    let user = NatsUser {
+        inbox_prefix: HEALTH_INBOX.to_owned(),
+        ..nats.egress.clone()
+    };
     let subject = format!("{}.PING.{}", config.nats.srv_prefix, options::SERVICE_NAME);
     runtime.block_on(async {
         let client = connect_as(&nats, &user, "health").await?;
         let ping = Request::new().timeout(Some(TIMEOUT));
-        client.send_request(subject, ping).await.context("the service does not answer")?;
+        client
+            .send_request(subject, ping)
+            .await
+            .context("the service does not answer")?;
         Ok(())
     })
 }

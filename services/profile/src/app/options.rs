@@ -11,6 +11,7 @@ use crate::current_view::sled::{Identity, SledOptions, boot_id};
 use crate::data_dir::DataDir;
 use crate::gateway::GatewayOptions;
 use crate::relay::RelayOptions;
+use crate::relay::stream::jetstream::StreamOptions;
 use crate::service::ReadOptions;
 use crate::transport::micro::MicroOptions;
 use crate::transport::nats::{NatsLogin, NatsOptions, NatsTls, NatsUser};
@@ -61,7 +62,7 @@ pub(super) fn gateway(config: &Config, shards: usize) -> GatewayOptions {
 pub(super) fn reads(config: &Config) -> ReadOptions {
     ReadOptions {
         min_version_wait_max: Duration::from_millis(config.reads.min_version_wait_ms_max),
-        page_rows_max: config.reads.page_rows_max,
+        page_rows_max: config.reads.page_rows_max as u64,
         page_bytes_max: PAGE_BYTES_MAX,
         concurrent_pages_max: config.reads.concurrent_pages_max,
     }
@@ -107,19 +108,24 @@ fn user(connection: &NatsConnectionConfig) -> anyhow::Result<NatsUser> {
             NatsLogin::NkeySeed(seed.trim().to_owned())
         }
     };
-    Ok(NatsUser { login, inbox_prefix: connection.inbox_prefix.clone() })
+    Ok(NatsUser {
+        login,
+        inbox_prefix: connection.inbox_prefix.clone(),
+    })
 }
 
 pub(super) fn relay(config: &Config, data_dir: &DataDir) -> RelayOptions {
     RelayOptions {
-        directory: data_dir.path().to_owned(),
         store_id: data_dir.store_id().to_owned(),
         epoch: data_dir.epoch(),
-        stream: config.relay.stream.clone(),
-        replicas: config.relay.replicas,
-        max_age: Duration::from_secs(config.relay.max_age_s),
-        max_bytes: config.relay.max_bytes,
+        cursor_path: data_dir.path().join("relay"),
+        stream: StreamOptions {
+            max_age: Duration::from_secs(config.relay.max_age_s),
+            bytes_max: config.relay.max_bytes,
+            replicas: config.relay.replicas,
+            duplicate_window: Duration::from_secs(config.relay.duplicate_window_s),
+            ..StreamOptions::default()
+        },
         window_messages_max: config.relay.window_messages_max,
-        duplicate_window: Duration::from_secs(config.relay.duplicate_window_s),
     }
 }

@@ -71,8 +71,6 @@ pub struct RuntimeConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct RelayConfig {
-    #[validate(custom(function = "stream_name"))]
-    pub stream: String,
     #[validate(range(min = 1, max = 5))]
     pub replicas: usize,
     /// 0 = without limit.
@@ -87,14 +85,6 @@ pub struct RelayConfig {
     pub lag_bytes_max: u64,
     #[validate(range(min = 1_u64, max = 86_400_u64))]
     pub duplicate_window_s: u64,
-}
-
-fn stream_name(name: &str) -> Result<(), ValidationError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if (1..=64).contains(&name.len()) && name.bytes().all(plain) {
-        return Ok(());
-    }
-    Err(problem::rule("must be 1 to 64 of A-Z, a-z, 0-9, _ and -"))
 }
 
 /// `[events]`.

@@ -71,7 +71,10 @@ struct Bench {
 fn bench(options: GatewayOptions) -> Bench {
     let view = Arc::new(MemoryView::default());
     let log = Arc::new(GatedLog {
-        inner: MemoryLog::observed(Arc::new(SystemClock::default()), Arc::clone(&view) as Arc<dyn CommitObserver>),
+        inner: MemoryLog::observed(
+            Arc::new(SystemClock::default()),
+            Arc::clone(&view) as Arc<dyn CommitObserver>,
+        ),
         shut: AtomicBool::new(false),
         opened: Notify::new(),
         waiting: AtomicUsize::new(0),
