@@ -243,10 +243,10 @@ pub(crate) struct MintArgs {
     /// How long the token is valid, e.g. 15m, 1h
     #[arg(long, default_value = "1h", value_parser = duration)]
     pub(crate) ttl: Duration,
-    /// Issuer of the token [default: that of the key set]
+    /// Issuer of the token; needed with --key [default: that of profiled --dev]
     #[arg(long)]
     pub(crate) issuer: Option<String>,
-    /// Audience of the token [default: that of the key set]
+    /// Audience of the token; needed with --key [default: that of profiled --dev]
     #[arg(long)]
     pub(crate) audience: Option<String>,
 }

@@ -6,6 +6,7 @@
 mod args;
 mod body;
 mod client;
+mod clock;
 mod commands;
 mod exit;
 mod failure;

@@ -2,15 +2,14 @@
 
 use async_nats::HeaderMap;
 use async_nats::header::HeaderValue;
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
 use profile_messages::subject::Operation;
 use profile_messages::{UserId, envelope};
 use serde_json::Value;
 
 use crate::args::{FileArg, Global, Target, WriteArgs};
-use crate::body;
 use crate::failure::Failure;
+use crate::{body, clock};
 
 /// Whether a request that got no answer may have changed something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +62,7 @@ pub(crate) fn change(
     let mut headers = headers(global)?;
     let key = match &write.idempotency_key {
         Some(key) => key.clone(),
-        None => random_key()?,
+        None => clock::random_key()?,
     };
     put(&mut headers, envelope::IDEMPOTENCY_KEY, &key)?;
     if let Some(version) = write.expected_version {
@@ -173,15 +172,6 @@ fn encoded(body: &Value) -> Result<Bytes, Failure> {
     serde_json::to_vec(body)
         .map(Bytes::from)
         .map_err(|error| Failure::other(format!("cannot write the body: {error}")))
-}
-
-/// 128 random bits in lower-case hex.
-fn random_key() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Failure::other("no random bytes: give an --idempotency-key"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

@@ -1,69 +1,70 @@
 //! `profilectl token`: key sets and tokens for development and tests.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use crate::args::{Global, MintArgs, RoleGrant, TokenAction, TokenArgs};
+use profilectl::token::{self, DEV_ISSUER, SigningKey, TokenClaims, TokenError};
+
+use crate::args::{Global, MintArgs, TokenAction, TokenArgs};
 use crate::failure::Failure;
-use crate::output;
+use crate::{clock, output};
 
-/// Where the private key comes from.
-#[derive(Debug, PartialEq, Eq)]
-enum Signer {
-    /// The development key of a data directory.
-    Dev {
-        data_dir: PathBuf,
-    },
-    File(PathBuf),
-}
-
-/// What a token is to say.
-#[derive(Debug, PartialEq, Eq)]
-struct TokenRequest<'a> {
-    signer: Signer,
-    sub: &'a str,
-    org: &'a str,
-    roles: Vec<RoleGrant>,
-    ttl: Duration,
-    issuer: Option<&'a str>,
-    audience: Option<&'a str>,
-}
+/// The development key inside a data directory, as `profiled --dev` makes it.
+const DEV_KEY_FILE: &str = "dev-key/signing-key.pem";
 
 /// # Errors
 /// Usage, when something a token needs is missing; a key that cannot be read or written.
 pub(crate) fn run(global: &Global, args: &TokenArgs) -> Result<(), Failure> {
+    let failed = |error: TokenError| Failure::other(error.to_string());
     match &args.action {
-        Some(TokenAction::InitKeys { out }) => init_keys(out),
-        None => output::token(&mint(&request(global, &args.mint)?)?),
+        Some(TokenAction::InitKeys { out }) => {
+            token::init_keys(out).map_err(failed)?;
+            output::note(&format!("made a key set in {}", out.display()));
+            Ok(())
+        }
+        None => {
+            let claims = claims(global, &args.mint, clock::now_s())?;
+            let key = SigningKey::load(&key_file(&args.mint)?).map_err(failed)?;
+            output::token(&token::mint(&key, &claims).map_err(failed)?)
+        }
     }
 }
 
-fn request<'a>(global: &'a Global, args: &'a MintArgs) -> Result<TokenRequest<'a>, Failure> {
-    let missing = |option: &str| Failure::usage(format!("a token needs {option}"));
-    let signer = match (&args.key, args.dev) {
-        (Some(path), _) => Signer::File(path.clone()),
-        (None, true) => Signer::Dev {
-            data_dir: args.data_dir.clone(),
-        },
-        (None, false) => return Err(missing("--dev or --key FILE")),
-    };
-    Ok(TokenRequest {
-        signer,
-        sub: args.sub.as_deref().ok_or_else(|| missing("--sub"))?,
-        org: global.org.as_deref().ok_or_else(|| missing("--org"))?,
-        roles: args.role.clone(),
-        ttl: args.ttl,
-        issuer: args.issuer.as_deref(),
-        audience: args.audience.as_deref(),
+fn missing(option: &str) -> Failure {
+    Failure::usage(format!("a token needs {option}"))
+}
+
+fn key_file(args: &MintArgs) -> Result<PathBuf, Failure> {
+    match (&args.key, args.dev) {
+        (Some(file), _) => Ok(file.clone()),
+        (None, true) => Ok(args.data_dir.join(DEV_KEY_FILE)),
+        (None, false) => Err(missing("--dev or --key FILE")),
+    }
+}
+
+/// What the token says, from `issued_at_s` on (seconds since 1970).
+fn claims(global: &Global, args: &MintArgs, issued_at_s: u64) -> Result<TokenClaims, Failure> {
+    let of_dev = args.dev.then_some(DEV_ISSUER);
+    let issuer = args.issuer.as_deref().or(of_dev);
+    let audience = args.audience.as_deref().or(of_dev);
+    let org = global.org.as_ref().ok_or_else(|| missing("--org"))?;
+    let mut roles: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for grant in &args.role {
+        let orgs = roles.entry(grant.role.clone()).or_default();
+        orgs.insert(grant.org.as_ref().unwrap_or(org).clone());
+    }
+    if args.ttl.as_secs() == 0 {
+        return Err(Failure::usage("a token is valid for at least 1s"));
+    }
+    Ok(TokenClaims {
+        issuer: issuer.ok_or_else(|| missing("--issuer"))?.to_owned(),
+        audience: vec![audience.ok_or_else(|| missing("--audience"))?.to_owned()],
+        subject: args.sub.clone().ok_or_else(|| missing("--sub"))?,
+        org: Some(org.clone()),
+        roles,
+        issued_at_s,
+        ttl_s: args.ttl.as_secs(),
     })
-}
-
-fn init_keys(_out: &Path) -> Result<(), Failure> {
-    Err(Failure::other("making key sets is not built in yet"))
-}
-
-fn mint(_request: &TokenRequest) -> Result<String, Failure> {
-    Err(Failure::other("minting is not built in yet"))
 }
 
 #[cfg(test)]
@@ -73,47 +74,58 @@ mod tests {
     use super::*;
     use crate::args::{Action, Cli};
 
-    fn with_request<T>(line: &str, check: impl Fn(Result<TokenRequest, Failure>) -> T) -> T {
+    fn parsed(line: &str) -> Result<(PathBuf, TokenClaims), Failure> {
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         let Action::Token(args) = &cli.action else {
             panic!("not a token");
         };
-        check(request(&cli.global, &args.mint))
+        Ok((
+            key_file(&args.mint)?,
+            claims(&cli.global, &args.mint, 1_000)?,
+        ))
     }
 
     #[test]
-    fn a_token_needs_a_signer_a_subject_and_an_organization() {
+    fn a_token_needs_a_key_a_subject_an_organization_and_whom_it_is_for() {
         for line in [
             "profilectl token --sub u --org o",
             "profilectl token --dev --org o",
             "profilectl token --dev --sub u",
+            "profilectl token --dev --sub u --org o --ttl 5ms",
+            "profilectl token --key f --sub u --org o --issuer i",
+            "profilectl token --key f --sub u --org o --audience a",
         ] {
-            with_request(line, |request| {
-                assert!(matches!(request, Err(Failure::Usage(_))), "{line}");
-            });
+            assert!(matches!(parsed(line), Err(Failure::Usage(_))), "{line}");
         }
     }
 
     #[test]
-    fn a_request_says_what_the_options_say() {
-        let line = "profilectl token --dev --sub u --org o --role R --role S=p --ttl 15m";
-        with_request(line, |request| {
-            let role = |role: &str, org: Option<&str>| RoleGrant {
-                role: role.to_owned(),
-                org: org.map(str::to_owned),
-            };
-            let golden = TokenRequest {
-                signer: Signer::Dev {
-                    data_dir: PathBuf::from("data"),
-                },
-                sub: "u",
-                org: "o",
-                roles: vec![role("R", None), role("S", Some("p"))],
-                ttl: Duration::from_secs(900),
-                issuer: None,
-                audience: None,
-            };
-            assert_eq!(request.unwrap(), golden);
-        });
+    fn a_role_without_an_organization_holds_in_the_callers_own() {
+        let line =
+            "profilectl token --dev --sub u --org o --role R --role R=p --role S=p --ttl 15m";
+        let orgs = |orgs: &[&str]| orgs.iter().map(|org| (*org).to_owned()).collect();
+        let golden = TokenClaims {
+            org: Some("o".to_owned()),
+            roles: [
+                ("R".to_owned(), orgs(&["o", "p"])),
+                ("S".to_owned(), orgs(&["p"])),
+            ]
+            .into(),
+            ttl_s: 900,
+            ..TokenClaims::dev("u", 1_000)
+        };
+        let key = PathBuf::from("data/dev-key/signing-key.pem");
+        assert_eq!(parsed(line).unwrap(), (key, golden));
+    }
+
+    #[test]
+    fn a_key_file_names_its_own_issuer_and_audience() {
+        let line = "profilectl token --key f --sub u --org o --issuer i --audience a";
+        let (key, claims) = parsed(line).unwrap();
+        assert_eq!(key, PathBuf::from("f"));
+        assert_eq!(
+            (claims.issuer.as_str(), claims.audience),
+            ("i", vec!["a".to_owned()])
+        );
     }
 }
