@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use figment::providers::{Format, Toml};
-use figment::util::nest;
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
 
@@ -47,10 +46,13 @@ impl Layer {
     /// `None` for a variable that is not ours.
     pub(super) fn from_variable(name: &str, text: &str) -> Option<Layer> {
         let path = key_path(name.strip_prefix(ENV_PREFIX)?);
-        let value = value(&path, text);
+        let innermost = value(&path, text);
+        let nested = path.into_iter().rev().fold(innermost, |value, key| {
+            Value::from(Dict::from([(key, value)]))
+        });
         Some(Layer {
             origin: format!("environment variable {name}"),
-            values: nest(&path.join("."), value).into_dict().unwrap_or_default(),
+            values: nested.into_dict().unwrap_or_default(),
         })
     }
 }

@@ -9,6 +9,14 @@ use serde_json::json;
 use super::support::{Directory, ISSUER, NOW_S, Setup, bearer, claims, clock, config, issuer};
 use crate::auth::{AuthError, Authenticator, Permission};
 
+/// Roles with their organizations, the organization asked about, the permission, the answer.
+type Row = (
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    Permission,
+    Result<(), AuthError>,
+);
+
 fn org(id: &str) -> OrgId {
     OrgId::parse(id).unwrap()
 }
@@ -29,7 +37,7 @@ async fn a_role_counts_where_it_is_held() {
     use AuthError::{NoMembership, NoPermission};
     use Permission::{EventsRead, UserRead, UserWrite};
     let setup = Setup::with(|config| config.auth.instance_org = Some("instance".into()));
-    let rows: [(&[(&str, &str)], &str, Permission, Result<(), AuthError>); 16] = [
+    let rows: [Row; 16] = [
         (&[], "org1", UserRead, Err(NoMembership)),
         (&[("ORG_OWNER", "org1")], "org1", UserWrite, Ok(())),
         (&[("ORG_OWNER", "org1")], "org1", UserRead, Ok(())),
@@ -109,10 +117,10 @@ async fn a_role_counts_where_it_is_held() {
             expected,
             "{held:?}"
         );
-        let in_command = expected.map_err(|error| match error {
-            NoPermission => AuthError::NoPermissionInCommand,
-            other => other,
-        });
+        let in_command = match expected {
+            Err(NoPermission) => Err(AuthError::NoPermissionInCommand),
+            Ok(()) | Err(_) => expected,
+        };
         let answer = setup
             .auth
             .authorize_in_command(&caller, permission, &org(at));
@@ -128,19 +136,22 @@ async fn an_instance_role_needs_the_instance_organization() {
         roles: roles(&[("IAM_OWNER", at)]),
         ..claims()
     };
-    let everywhere = |setup: &Setup, caller| {
+    let everywhere = async |setup: &Setup, at| {
+        let caller = setup.principal(&held(at)).await;
         setup
             .auth
-            .authorize_everywhere(caller, Permission::EventsRead)
+            .authorize_everywhere(&caller, Permission::EventsRead)
     };
+    assert_eq!(everywhere(&with, "instance").await, Ok(()));
     assert_eq!(
-        everywhere(&with, &*with.principal(&held("instance")).await),
-        Ok(())
+        everywhere(&with, "org1").await,
+        Err(AuthError::NoMembership)
     );
-    let elsewhere = with.principal(&held("org1")).await;
-    assert_eq!(everywhere(&with, &elsewhere), Err(AuthError::NoMembership));
+    assert_eq!(
+        everywhere(&without, "instance").await,
+        Err(AuthError::NoMembership)
+    );
     let caller = without.principal(&held("instance")).await;
-    assert_eq!(everywhere(&without, &caller), Err(AuthError::NoMembership));
     let answer = without
         .auth
         .authorize(&caller, Permission::UserRead, &org("org1"));
