@@ -8,6 +8,7 @@
 //! has done what it says.
 
 mod frame;
+mod group;
 mod heads;
 mod reader;
 mod recovery;
@@ -34,8 +35,9 @@ use tokio::sync::{oneshot, watch};
 use super::{AppendError, Commit, CommitLog, CommitObserver, NotWritten, ReadError, ReadLimits};
 use crate::data_dir::DataDir;
 use frame::FrameCodec;
+use group::Pending;
 use reader::Reader;
-use writer::{Pending, Surroundings, Writer};
+use writer::{Surroundings, Writer};
 
 const LOG: &str = "log";
 

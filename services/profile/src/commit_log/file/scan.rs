@@ -14,6 +14,8 @@ pub(super) struct FrameScanner {
     codec: FrameCodec,
     file_bytes: u64,
     buffer: Vec<u8>,
+    /// How much of the buffer is filled, and where in the file that is from.
+    filled: usize,
     buffer_at: u64,
 }
 
@@ -24,6 +26,7 @@ impl FrameScanner {
             file,
             codec,
             buffer: Vec::new(),
+            filled: 0,
             buffer_at: 0,
         })
     }
@@ -84,17 +87,21 @@ impl FrameScanner {
     fn bytes_at(&mut self, offset: u64, wanted: usize) -> io::Result<&[u8]> {
         let start = offset.checked_sub(self.buffer_at);
         let start = start.and_then(|start| usize::try_from(start).ok());
-        let wanted = wanted.min(usize::try_from(self.rest(offset)).unwrap_or(usize::MAX));
+        let rest = usize::try_from(self.rest(offset)).unwrap_or(usize::MAX);
+        let wanted = wanted.min(rest);
         if let Some(start) = start
-            && start.saturating_add(wanted) <= self.buffer.len()
+            && start.saturating_add(wanted) <= self.filled
         {
-            return Ok(self.buffer.get(start..).unwrap_or_default());
+            return Ok(self.buffer.get(start..self.filled).unwrap_or_default());
         }
-        self.buffer.resize(wanted.max(CHUNK_BYTES), 0);
+        let chunk = wanted.max(CHUNK_BYTES.min(rest));
+        if self.buffer.len() < chunk {
+            self.buffer = vec![0; chunk];
+        }
         self.buffer_at = offset;
-        let read = self.file.read_at(&mut self.buffer, offset)?;
-        self.buffer.truncate(read);
-        Ok(&self.buffer)
+        self.filled = 0;
+        self.filled = self.file.read_at(&mut self.buffer, offset)?;
+        Ok(self.buffer.get(..self.filled).unwrap_or_default())
     }
 }
 

@@ -2,17 +2,18 @@
 //! one write and one sync. It does not know of threads or time but for deadlines, so that tests drive
 //! it call by call.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use profile_messages::record::{HEADER_BYTES, RECORD_BYTES_MAX, Record};
-use profile_messages::{Position, UserId};
-use tokio::sync::{oneshot, watch};
+use profile_messages::Position;
+use profile_messages::record::RECORD_BYTES_MAX;
+use tokio::sync::watch;
 
 use super::frame::{self, FrameCodec, FrameKind};
+use super::group::{Group, Pending, record_bytes_at_most, refuse};
 use super::heads::RecentHeads;
 use super::reader::Reader;
 use super::recovery::{Active, Elder, Recovered};
@@ -24,15 +25,6 @@ use crate::file_system::{LogFile, is_out_of_space};
 
 /// Kept free behind each group: an idle and a closed frame always fit.
 const RESERVED_BYTES: usize = 2 * frame::HEADER_BYTES;
-
-type Answer = oneshot::Sender<Result<Arc<Record>, AppendError>>;
-
-/// A commit and who waits for it.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) commit: Commit,
-    pub(super) answer: Answer,
-}
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -51,15 +43,6 @@ pub(super) struct Writer {
     buffer: Vec<u8>,
     /// Kind of the last frame in the active segment; `None` while there is none.
     last_kind: Option<FrameKind>,
-}
-
-/// Accepted commits of one frame, and the refusals that wait until it is known what became of them.
-#[derive(Default)]
-struct Group {
-    records: Vec<Arc<Record>>,
-    answers: Vec<Answer>,
-    refused: Vec<(Answer, AppendError)>,
-    heads: HashMap<UserId, Head>,
 }
 
 /// What the writer works with, beside its own state.
@@ -335,55 +318,4 @@ impl Writer {
         self.failed.send_replace(Some(text.clone()));
         text
     }
-}
-
-impl Group {
-    fn answer_refused(self) {
-        for (answer, error) in self.refused {
-            refuse(answer, error);
-        }
-    }
-
-    /// A conflict with a commit of this group is no conflict when the group is not written.
-    fn refuse_all(self, error: &AppendError) {
-        for answer in self.answers {
-            refuse(answer, error.clone());
-        }
-        for (answer, error) in self.refused {
-            let error = match error {
-                AppendError::Conflict { .. } => AppendError::NotWritten(NotWritten::Closed),
-                AppendError::NotWritten(_) | AppendError::MaybeWritten(_) => error,
-            };
-            refuse(answer, error);
-        }
-    }
-}
-
-/// An upper bound of the encoded length, so that a commit need not be encoded to see that it must wait.
-fn record_bytes_at_most(commit: &Commit) -> usize {
-    // The fixed header, and for each of the 17 protobuf fields its tag and its length or number.
-    let fixed = HEADER_BYTES + 17 * 12;
-    let state = commit.state.as_ref().map_or(0, |state| {
-        let (fields, contact) = (&state.fields, &state.contact);
-        [
-            &fields.first_name,
-            &fields.last_name,
-            &fields.nick_name,
-            &fields.display_name,
-            &fields.preferred_language,
-            &contact.user_name,
-            &contact.email,
-            &contact.phone,
-        ]
-        .map(String::len)
-        .into_iter()
-        .sum()
-    });
-    let ids = commit.user.as_str().len() + commit.org.as_str().len();
-    fixed + ids + commit.event.len() + commit.actor.len() + state
-}
-
-/// Nobody may wait any more: that is no fault.
-fn refuse(answer: Answer, error: AppendError) {
-    let _ = answer.send(Err(error));
 }

@@ -138,8 +138,8 @@ fn a_segment_of_another_store_is_refused_by_both_names() {
     let path = segment_path(1);
     let theirs = crate::file_system::read_whole(&other, &path, usize::MAX).unwrap();
     disk.open(&path).unwrap().write_at(&theirs, 0).unwrap();
-    assert_refused(&disk, open_dir(&other).store_id());
-    assert_refused(&disk, open_dir(&disk).store_id());
+    let ids = [open_dir(&other), open_dir(&disk)].map(|dir| dir.store_id().to_owned());
+    ids.iter().for_each(|id| assert_refused(&disk, id));
 }
 
 #[test]
