@@ -34,10 +34,11 @@ async fn every_operation_is_answered_in_both_forms() {
         let name = operation.name();
         let answer = ask(&requester, &operation.subject(), r#"{"userId":"u-2"}"#).await;
         let named = operation.has_user_form() || operation == Operation::Create;
-        match operation {
-            Operation::Replay => assert_eq!(json(&answer)["end"], true),
-            _ if named => assert_eq!(said(&answer), format!("{name} u-2")),
-            _ => assert_eq!(said(&answer), format!("{name} ")),
+        if operation == Operation::Replay {
+            assert_eq!(json(&answer)["end"], true);
+        } else {
+            let user = if named { "u-2" } else { "" };
+            assert_eq!(said(&answer), format!("{name} {user}"));
         }
         if let Some(subject) = operation.user_subject(&user) {
             let answer = ask(&requester, &subject, "").await;
@@ -224,4 +225,30 @@ async fn a_drain_waits_for_requests_in_flight_within_its_bound() {
     funnel.called(2).await;
     let report = edge.drain(Duration::from_millis(200)).await;
     assert_eq!((report.answered, report.unanswered), (0, 1));
+}
+
+/// Asks until somebody is there.
+async fn ask_until_answered(client: &async_nats::Client) -> async_nats::Message {
+    loop {
+        if let Ok(answer) = client.request("profile.v1.user.u-1.get", "".into()).await {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_edge_is_back_after_the_server_was_away_and_still_drains() {
+    let mut server = NatsServer::start(ServerOptions::default());
+    let edge = start(options(&server), &FakeFunnel::new(1)).await;
+    server.restart();
+    let requester = server.connect(NatsUser::Requester).await;
+    let answer = timeout(WAIT_MAX, ask_until_answered(&requester)).await;
+    assert_eq!(said(&answer.unwrap()), "get u-1");
+    assert!(edge.is_connected());
+    assert_eq!(edge.counters().disconnects.get(), 2);
+    let report = edge.drain(WAIT_MAX).await;
+    assert_eq!((report.read, report.answered, report.unanswered), (1, 1, 0));
+    assert!(report.flushed);
+    let gone = requester.request("profile.v1.get", "".into()).await;
+    assert!(gone.is_err());
 }
