@@ -114,12 +114,10 @@ async fn is_quiet(edge: &NatsEdge) -> bool {
 }
 
 impl NatsEdge {
+    /// Counted when sent: its answer comes also when nobody waits for it any more.
     pub(super) async fn ingress_fence(&self) -> Result<(), Fence> {
-        let passed = fence(&self.ingress, self.ingress.new_inbox(), FENCE_BOUND).await;
-        if passed.is_ok() {
-            self.fences.add_one();
-        }
-        passed
+        self.fences.add_one();
+        fence(&self.ingress, self.ingress.new_inbox(), FENCE_BOUND).await
     }
 
     /// Under the first allowed reply prefix, where this user may publish, but where nobody listens.
