@@ -22,8 +22,8 @@ pub use nats::{NatsConfig, NatsConnectionConfig, NatsCredentials, NatsTlsConfig}
 pub use problem::ConfigError;
 pub use secret::Secret;
 pub use sections::{
-    ActorsConfig, EventPayload, EventsConfig, LogConfig, LogFormat, ReadsConfig, RelayConfig,
-    RuntimeConfig, TelemetryConfig, ViewConfig,
+    ActorsConfig, EventsConfig, LogConfig, LogFormat, ReadsConfig, RelayConfig, RuntimeConfig,
+    TelemetryConfig, ViewConfig,
 };
 
 use layer::Layer;

@@ -72,7 +72,7 @@ fn key_path(name: &str) -> Vec<String> {
 fn value(path: &[String], text: &str) -> Value {
     let last = path.last().map_or("", String::as_str);
     match last {
-        "password" | "user" | "instance_org" | "stream" | "filter" | "data_dir" => text.into(),
+        "password" | "user" | "instance_org" | "filter" | "data_dir" => text.into(),
         _ if last.ends_with("_file") || last.ends_with("_prefix") => text.into(),
         _ => text.parse().unwrap_or_else(|_| text.into()),
     }

@@ -1,5 +1,6 @@
 //! The sections without rules between their keys. Units and ranges are explained in `config/default.toml`.
 
+use profile_messages::event::EventPayload;
 use serde::Deserialize;
 use validator::{Validate, ValidationError};
 
@@ -70,8 +71,6 @@ pub struct RuntimeConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct RelayConfig {
-    #[validate(custom(function = "stream_name"))]
-    pub stream: String,
     #[validate(range(min = 1, max = 5))]
     pub replicas: usize,
     /// 0 = without limit.
@@ -88,31 +87,11 @@ pub struct RelayConfig {
     pub duplicate_window_s: u64,
 }
 
-fn stream_name(name: &str) -> Result<(), ValidationError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if (1..=64).contains(&name.len()) && name.bytes().all(plain) {
-        return Ok(());
-    }
-    Err(problem::rule("must be 1 to 64 of A-Z, a-z, 0-9, _ and -"))
-}
-
 /// `[events]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct EventsConfig {
     pub payload: EventPayload,
-}
-
-/// What a `changed` event holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EventPayload {
-    /// The names of the changed fields.
-    Names,
-    /// Their new values.
-    Changed,
-    /// Old and new values and the whole profile.
-    Full,
 }
 
 /// `[reads]`: bounds of queries.
