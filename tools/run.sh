@@ -71,7 +71,7 @@ export PROFILE_TOKEN
 user=gigi-$(date +%s)
 
 PROFILECTL_NATS_USER=consumer PROFILECTL_NATS_PASSWORD=$NATS_CONSUMER_PASSWORD \
-  "$bin/profilectl" watch --user-id "$user" --count 2 --json >"$run/events.json" 2>"$run/watch.log" &
+  "$bin/profilectl" watch "$user" --count 2 --json >"$run/events.json" 2>"$run/watch.log" &
 watcher=$!
 for _ in $(seq 50); do grep -q watching "$run/watch.log" && break; sleep 0.1; done
 
