@@ -6,7 +6,7 @@ SHELL := /bin/bash
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-run: ## nats-server and the service on loopback, with development keys (ONCE=1: start, ask for health, stop)
+run: ## nats-server and the service on loopback with a development key (ONCE=1: show it and stop)
 	@tools/run.sh
 
 test: ## fetch nats-server if there is none, build, run every test

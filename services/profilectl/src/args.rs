@@ -215,7 +215,8 @@ pub(crate) struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenAction {
-    /// Make a key set: the private key for minting and the public one for the service
+    /// Make a key set: the private key for minting and the public one for the service; one that is
+    /// there is kept
     InitKeys {
         /// Directory to write into
         #[arg(long, value_name = "DIR")]

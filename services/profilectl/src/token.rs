@@ -271,6 +271,11 @@ pub fn init_keys(directory: &Path) -> Result<SigningKey, TokenError> {
     Ok(key)
 }
 
+/// Whether `directory` holds a private key together with its public half.
+pub fn has_key_set(directory: &Path) -> bool {
+    SigningKey::load(&directory.join(SIGNING_KEY_FILE)).is_ok_and(|key| key.kid.is_some())
+}
+
 fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), TokenError> {
     let mut options = OpenOptions::new();
     let opened = options.write(true).create_new(true).mode(mode).open(file);
@@ -305,6 +310,17 @@ mod tests {
         let path = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&path);
         path
+    }
+
+    #[test]
+    fn a_key_set_is_there_with_both_its_halves_only() {
+        let path = directory("has-key-set");
+        assert!(!has_key_set(&path));
+        init_keys(&path).unwrap();
+        assert!(has_key_set(&path));
+        fs::remove_file(path.join(JWKS_FILE)).unwrap();
+        assert!(!has_key_set(&path));
+        fs::remove_dir_all(&path).unwrap();
     }
 
     #[test]

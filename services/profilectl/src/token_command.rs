@@ -17,6 +17,11 @@ const DEV_KEY_FILE: &str = "dev-key/signing-key.pem";
 pub(crate) fn run(global: &Global, args: &TokenArgs) -> Result<(), Failure> {
     let failed = |error: TokenError| Failure::other(error.to_string());
     match &args.action {
+        // So that a step that prepares a machine may run at every start.
+        Some(TokenAction::InitKeys { out }) if token::has_key_set(out) => {
+            output::note(&format!("kept the key set in {}", out.display()));
+            Ok(())
+        }
         Some(TokenAction::InitKeys { out }) => {
             token::init_keys(out).map_err(failed)?;
             output::note(&format!("made a key set in {}", out.display()));
