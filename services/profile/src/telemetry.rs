@@ -2,7 +2,10 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, TelemetryConfig};
 
@@ -11,19 +14,25 @@ use crate::config::{LogFormat, TelemetryConfig};
 /// # Errors
 /// When the filter is not one, or logging was set up before.
 pub fn init(config: &TelemetryConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.filter)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
     let pretty = match config.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let set_up = if pretty {
-        builder.try_init()
-    } else {
-        builder.json().try_init()
-    };
-    set_up.map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = if pretty { lines.boxed() } else { lines.json().boxed() };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(may_log()))
+        .with(EnvFilter::try_new(&config.filter)?)
+        .try_init()?;
+    Ok(())
+}
+
+/// Whatever the filter says: below INFO, libraries (sled, async-nats, the token library) log what they
+/// store and send, and that is profiles and tokens.
+fn may_log() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target("profile", LevelFilter::TRACE)
+        .with_target("sled", LevelFilter::WARN)
 }
