@@ -5,4 +5,5 @@ pub mod clock;
 pub mod commit_log;
 pub mod current_view;
 pub mod error;
+pub mod relay;
 pub mod service;

@@ -1,0 +1,274 @@
+//! The relay: from the commit log to the event stream, as its only publisher.
+//!
+//! Every commit is exactly one message of the stream, so that stream sequence and log position are
+//! the same number. Each message is chained to the one before it by the sequence that the stream must
+//! be at. A lost, rolled back, wiped or forged stream shows at once: the relay then looks at it,
+//! compares it with the log, and fills it again or stops with a clear reason.
+//!
+//! Reading order: [`reconcile`] decides, [`resume`] carries it out, [`publish`] is the window,
+//! [`source`] reads the log, [`stream`] is the port to JetStream, [`cursor`] is what is on disk.
+
+pub mod cursor;
+pub mod lag;
+pub mod message;
+mod progress;
+mod publish;
+pub mod reconcile;
+mod resume;
+mod source;
+pub mod stream;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use profile_messages::Position;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::commit_log::CommitLog;
+use crate::current_view::CurrentView;
+use cursor::{Cursor, CursorError, SlotFile, SlotStore};
+use lag::RelayLag;
+use progress::Progress;
+pub use progress::{RelayState, RelayStatus};
+use publish::Window;
+use reconcile::{Refusal, Trouble};
+use resume::Context;
+use source::Source;
+use stream::jetstream::{JetStreamEvents, StreamOptions};
+
+/// The wait after a failure doubles from the first to the last of these, less up to half by chance.
+const BACK_OFF_MS_MIN: u64 = 50;
+const BACK_OFF_MS_MAX: u64 = 5_000;
+
+#[derive(Clone, Debug)]
+pub struct RelayOptions {
+    /// 1 to 64 bytes.
+    pub store_id: String,
+    pub epoch: u32,
+    /// `data/relay`.
+    pub cursor_path: PathBuf,
+    pub stream: StreamOptions,
+    /// Most messages under way at a time.
+    pub window_messages_max: usize,
+}
+
+/// The relay, not yet started.
+#[derive(Debug)]
+pub struct Relay;
+
+/// What it runs on, as traits.
+#[derive(Debug)]
+struct Parts {
+    context: Context,
+    slots: Arc<dyn SlotStore>,
+    store_id: String,
+    window_messages_max: usize,
+    lag: Arc<RelayLag>,
+}
+
+impl Relay {
+    /// Reads the cursor and starts the relay's task. Everything else, also a server that cannot be
+    /// reached, is seen in the status. `lag` was made before the log was opened.
+    ///
+    /// # Errors
+    /// [`CursorError`] when the cursor on disk is not this store's or cannot be read.
+    pub async fn start(
+        options: RelayOptions,
+        log: Arc<dyn CommitLog>,
+        view: Arc<dyn CurrentView>,
+        egress: async_nats::Client,
+        clock: Arc<dyn Clock>,
+        lag: Arc<RelayLag>,
+    ) -> Result<RelayHandle, CursorError> {
+        let max_age = options.stream.max_age;
+        let (store_id, epoch) = (options.store_id, options.epoch);
+        let stream = JetStreamEvents::new(egress, options.stream, &store_id, epoch);
+        let context = Context {
+            stream: Arc::new(stream),
+            source: Source { log, view },
+            clock,
+            max_age,
+        };
+        start(Parts {
+            context,
+            slots: Arc::new(SlotFile::new(options.cursor_path)),
+            store_id,
+            window_messages_max: options.window_messages_max,
+            lag,
+        })
+        .await
+    }
+}
+
+async fn start(parts: Parts) -> Result<RelayHandle, CursorError> {
+    let cursor = Cursor::load(parts.slots, &parts.store_id).await?;
+    let durable = parts.context.source.log.durable();
+    let progress = Progress::new(cursor.written(), durable, parts.lag.clone());
+    let progress = Arc::new(progress);
+    let (stop, stopped) = watch::channel(false);
+    let task = Task {
+        context: parts.context,
+        window_messages_max: parts.window_messages_max,
+        lag: parts.lag,
+        progress: progress.clone(),
+        stop: stopped,
+    };
+    let acked = progress.watch_cursor();
+    let (ended, end) = oneshot::channel::<()>();
+    // One task, so that aborting it ends both.
+    let task = tokio::spawn(async move {
+        let relay = async {
+            task.run().await;
+            drop(ended);
+        };
+        tokio::join!(relay, cursor.follow(acked, end));
+    });
+    Ok(RelayHandle {
+        progress,
+        stop,
+        task,
+    })
+}
+
+/// The running relay. Dropping it ends the relay as a crash would: nothing is lost by that.
+#[derive(Debug)]
+pub struct RelayHandle {
+    progress: Arc<Progress>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl RelayHandle {
+    /// Where the relay stands now, lag included.
+    pub fn status(&self) -> RelayStatus {
+        self.progress.status()
+    }
+
+    /// The status as it moves; the lag in it is that of the last move.
+    pub fn watch(&self) -> watch::Receiver<RelayStatus> {
+        self.progress.watch()
+    }
+
+    /// Waits for what is under way, writes the cursor, and ends. Bounded by the ack timeout.
+    pub async fn stop(mut self) -> RelayStatus {
+        self.stop.send_replace(true);
+        let _ = (&mut self.task).await;
+        self.progress.status()
+    }
+}
+
+impl Drop for RelayHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Task {
+    context: Context,
+    window_messages_max: usize,
+    lag: Arc<RelayLag>,
+    progress: Arc<Progress>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        self.measure_backlog().await;
+        let (mut failures, mut was_running) = (0, false);
+        loop {
+            let before = self.progress.status().acked;
+            let trouble = match self.turn(&mut was_running).await {
+                None => return self.progress.turn_to(RelayState::Closed),
+                Some(Trouble::Refused(refusal)) => return self.refuse(refusal),
+                Some(Trouble::Unsupported(text)) if !was_running => {
+                    return self.refuse(Refusal::Stream(text));
+                }
+                Some(Trouble::Later(text) | Trouble::Unsupported(text)) => text,
+            };
+            // Something got through since the last failure: look again at once.
+            if self.progress.status().acked > before {
+                failures = 0;
+            }
+            tracing::warn!(%trouble, failures, "the relay looks at the event stream again");
+            if failures > 0 {
+                self.progress.turn_to(RelayState::Waiting(trouble));
+                if self.stops_within(self.back_off(failures)).await {
+                    return self.progress.turn_to(RelayState::Closed);
+                }
+            }
+            failures += 1;
+        }
+    }
+
+    /// From a look at the stream to the next trouble; `None` when asked to stop.
+    async fn turn(&mut self, was_running: &mut bool) -> Option<Trouble> {
+        if *self.stop.borrow() {
+            return None;
+        }
+        let mut stop = self.stop.clone();
+        let resumed = tokio::select! {
+            resumed = self.resume() => resumed,
+            _ = stop.wait_for(|stop| *stop) => return None,
+        };
+        let resumed = match resumed {
+            Ok(resumed) => resumed,
+            Err(trouble) => return Some(trouble),
+        };
+        *was_running = true;
+        let (context, progress) = (&self.context, &self.progress);
+        let window = Window::new(context, progress, self.window_messages_max, resumed);
+        window.run(&mut self.stop).await
+    }
+
+    async fn resume(&self) -> Result<resume::Resumed, Trouble> {
+        let cursor = self.progress.cursor();
+        let resumed = self.context.resume(cursor).await?;
+        if let Some(adopted) = resumed.adopted
+            && Some(adopted) > cursor
+        {
+            let before = cursor.unwrap_or_default();
+            let bytes = self.context.source.bytes(before, adopted).await?;
+            self.progress.adopted(adopted, bytes);
+        }
+        self.progress.resumed(resumed.last, resumed.refill);
+        Ok(resumed)
+    }
+
+    async fn measure_backlog(&self) {
+        let cursor = self.progress.cursor().unwrap_or_default();
+        let durable = *self.context.source.log.durable().borrow();
+        let end = self.lag.start(cursor, durable);
+        match self.context.source.bytes(cursor, end).await {
+            Ok(bytes) => self.lag.backlog(bytes),
+            Err(trouble) => tracing::warn!(?trouble, "the relay's backlog is not known"),
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) {
+        tracing::error!(%refusal, "the relay stops");
+        self.progress.turn_to(RelayState::Stopped(refusal));
+    }
+
+    async fn stops_within(&mut self, wait: Duration) -> bool {
+        let stopped = tokio::time::timeout(wait, self.stop.wait_for(|stop| *stop));
+        stopped.await.is_ok()
+    }
+
+    fn back_off(&self, failures: u32) -> Duration {
+        let doubled = BACK_OFF_MS_MIN.saturating_mul(1 << failures.min(16));
+        let bound_ms = doubled.min(BACK_OFF_MS_MAX);
+        let random = self.context.clock.random_id();
+        let chance = random
+            .get(..4)
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        let less_ms = bound_ms / 2 * chance.unwrap_or(0) / 0xffff;
+        Duration::from_millis(bound_ms - less_ms)
+    }
+}
+
+#[cfg(test)]
+mod sim;

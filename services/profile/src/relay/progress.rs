@@ -1,0 +1,140 @@
+//! What the relay shows of itself.
+
+use std::sync::Arc;
+
+use profile_messages::Position;
+use tokio::sync::watch;
+
+use super::lag::RelayLag;
+use super::reconcile::Refusal;
+
+/// What the relay is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RelayState {
+    Starting,
+    Running,
+    /// Sending again what the stream lost.
+    Refilling,
+    /// Trying again for ever; why, for people.
+    Waiting(String),
+    /// For good: somebody has to look. The process should end with it.
+    Stopped(Refusal),
+    /// Asked to stop.
+    Closed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayStatus {
+    /// The stream holds every event up to here; during a refill it lies before the cursor.
+    pub acked: Position,
+    /// Commits that the stream never acknowledged.
+    pub lag_events: u64,
+    pub lag_bytes: u64,
+    pub state: RelayState,
+}
+
+#[derive(Debug)]
+pub(super) struct Progress {
+    status: watch::Sender<RelayStatus>,
+    /// The highest position ever acknowledged: the cursor.
+    highest: watch::Sender<Option<Position>>,
+    durable: watch::Receiver<Position>,
+    lag: Arc<RelayLag>,
+}
+
+impl Progress {
+    pub(super) fn new(
+        cursor: Option<Position>,
+        durable: watch::Receiver<Position>,
+        lag: Arc<RelayLag>,
+    ) -> Progress {
+        let status = RelayStatus {
+            acked: cursor.unwrap_or_default(),
+            lag_events: 0,
+            lag_bytes: 0,
+            state: RelayState::Starting,
+        };
+        Progress {
+            status: watch::Sender::new(status),
+            highest: watch::Sender::new(cursor),
+            durable,
+            lag,
+        }
+    }
+
+    pub(super) fn status(&self) -> RelayStatus {
+        let mut status = self.status.borrow().clone();
+        self.measure(&mut status);
+        status
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<RelayStatus> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn cursor(&self) -> Option<Position> {
+        *self.highest.borrow()
+    }
+
+    pub(super) fn watch_cursor(&self) -> watch::Receiver<Option<Position>> {
+        self.highest.subscribe()
+    }
+
+    /// One more acknowledged, in order.
+    pub(super) fn acked(&self, position: Position, event_bytes: u64, refill: Position) {
+        self.advance(position, event_bytes);
+        self.update(|status| {
+            status.acked = position;
+            status.state = if position < refill {
+                RelayState::Refilling
+            } else {
+                RelayState::Running
+            };
+        });
+    }
+
+    /// Found in the stream and compared; `event_bytes` of what was not counted before.
+    pub(super) fn adopted(&self, position: Position, event_bytes: u64) {
+        self.advance(position, event_bytes);
+    }
+
+    /// Publishing goes on behind `last`.
+    pub(super) fn resumed(&self, last: u64, refill: Position) {
+        self.update(|status| {
+            status.acked = Position(last);
+            status.state = if last < refill.0 {
+                RelayState::Refilling
+            } else {
+                RelayState::Running
+            };
+        });
+    }
+
+    pub(super) fn turn_to(&self, state: RelayState) {
+        self.update(|status| status.state = state);
+    }
+
+    fn advance(&self, position: Position, event_bytes: u64) {
+        self.lag.acked(position, event_bytes);
+        self.highest.send_if_modified(|highest| {
+            let higher = Some(position) > *highest;
+            if higher {
+                *highest = Some(position);
+            }
+            higher
+        });
+    }
+
+    fn update(&self, change: impl FnOnce(&mut RelayStatus)) {
+        self.status.send_modify(|status| {
+            change(status);
+            self.measure(status);
+        });
+    }
+
+    fn measure(&self, status: &mut RelayStatus) {
+        let highest = self.cursor().unwrap_or_default();
+        status.lag_events = self.durable.borrow().0.saturating_sub(highest.0);
+        status.lag_bytes = self.lag.bytes();
+    }
+}

@@ -1,0 +1,100 @@
+//! Carries the plan out: afterwards the stream is known to hold what the log says, up to one sequence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use profile_messages::Position;
+
+use super::reconcile::{Plan, Trouble, plan};
+use super::source::Source;
+use super::stream::{EventStream, READ_MESSAGES_MAX};
+use crate::clock::Clock;
+
+/// What the relay works with.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    pub(super) stream: Arc<dyn EventStream>,
+    pub(super) source: Source,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) max_age: Duration,
+}
+
+/// Where publishing goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Resumed {
+    /// The stream's last sequence; the next message is the commit after it.
+    pub(super) last: u64,
+    /// What was adopted: everything up to here was compared, or acknowledged before.
+    pub(super) adopted: Option<Position>,
+    /// Up to here, messages take the place of ones that were acknowledged before.
+    pub(super) refill: Position,
+}
+
+impl Context {
+    /// Looks, decides, compares, and brings the stream to where the next message belongs.
+    pub(super) async fn resume(&self, cursor: Option<Position>) -> Result<Resumed, Trouble> {
+        // The order matters: the log moves on meanwhile, the stream only by this relay.
+        let end = *self.source.log.durable().borrow();
+        let state = self.stream.inspect().await?;
+        let plan = plan(cursor, state, end);
+        tracing::debug!(?cursor, ?state, %end, ?plan, "relay looks at the event stream");
+        match plan {
+            Plan::Refuse(refusal) => Err(Trouble::Refused(refusal)),
+            Plan::Create => {
+                let next = self.first_to_send(cursor, end).await?;
+                tracing::info!(next, "making the event stream");
+                self.stream.create(next).await?;
+                Ok(refilling(next - 1, cursor.unwrap_or(end)))
+            }
+            Plan::Advance { last } => {
+                let next = self.first_to_send(cursor, end).await?.max(last + 1);
+                if next > last + 1 {
+                    self.stream.advance(next).await?;
+                }
+                Ok(refilling(next - 1, cursor.unwrap_or(end)))
+            }
+            Plan::Refill { last, through } => {
+                tracing::warn!(last, %through, "the event stream lost its tail, filling it again");
+                self.compare(last.max(1), last).await?;
+                Ok(refilling(last, through))
+            }
+            Plan::Adopt { from, to } => {
+                self.compare(from.max(1), to).await?;
+                let adopted = Some(Position(to)).max(cursor);
+                let refill = Position::NONE;
+                Ok(Resumed {
+                    last: to,
+                    adopted,
+                    refill,
+                })
+            }
+        }
+    }
+
+    /// From as far back as the stream keeps events; what was never sent is sent, however old.
+    async fn first_to_send(&self, cursor: Option<Position>, end: Position) -> Result<u64, Trouble> {
+        let now = self.clock.now();
+        let covered = self.source.first_covered(end, now, self.max_age).await?;
+        let first = cursor.map_or(covered, |cursor| covered.min(cursor.next()));
+        Ok(first.0.max(1))
+    }
+
+    async fn compare(&self, from: u64, to: u64) -> Result<(), Trouble> {
+        let mut from = from;
+        while from <= to {
+            let until = to.min(from.saturating_add(READ_MESSAGES_MAX - 1));
+            let found = self.stream.read(from, until).await?;
+            self.source.compare(&found).await?;
+            from = until + 1;
+        }
+        Ok(())
+    }
+}
+
+fn refilling(last: u64, refill: Position) -> Resumed {
+    Resumed {
+        last,
+        adopted: None,
+        refill,
+    }
+}

@@ -1,0 +1,292 @@
+//! The event stream in JetStream.
+
+mod config;
+
+use std::time::Duration;
+
+use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{Config, Info, PurgeResponse, RawMessage};
+use async_nats::{Client, HeaderMap};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use profile_messages::Position;
+use profile_messages::envelope::POSITION;
+use profile_messages::event::CONTENT_TYPE;
+use profile_messages::subject::EVENT_STREAM;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::inbox::{Inbox, NO_RESPONDERS, unavailable};
+use super::{Ack, AckFuture, EventStream, READ_MESSAGES_MAX, StreamError, StreamState};
+use crate::relay::message::{EventMessage, WITHHELD};
+pub use config::{METADATA_EPOCH, METADATA_STORE_ID};
+
+/// The oldest nats-server that can hold the stream: metadata and `first_seq` came with it.
+const SERVER_MIN: (i64, i64, i64) = (2, 10, 0);
+/// Reads that are under way at a time.
+const READS_IN_FLIGHT_MAX: usize = 64;
+
+/// How the stream is made and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// How long events are kept; zero for ever.
+    pub max_age: Duration,
+    /// Beyond this the oldest events go; 0 for no limit.
+    pub bytes_max: u64,
+    pub replicas: usize,
+    /// How long the stream remembers message ids; at most `max_age`.
+    pub duplicate_window: Duration,
+    /// `$JS.API`, or `$JS.<domain>.API`.
+    pub api_prefix: String,
+    /// How long the acknowledgement of one message is awaited.
+    pub ack_timeout: Duration,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        StreamOptions {
+            max_age: Duration::from_secs(7 * 24 * 60 * 60),
+            bytes_max: 0,
+            replicas: 1,
+            duplicate_window: Duration::from_secs(120),
+            api_prefix: "$JS.API".to_owned(),
+            ack_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// PROFILE_EVENTS on a nats-server. Every read and every look asks the stream's leader.
+#[derive(Debug)]
+pub struct JetStreamEvents {
+    client: Client,
+    inbox: Inbox,
+    options: StreamOptions,
+    store_id: String,
+    epoch: u32,
+}
+
+#[derive(Deserialize)]
+struct GetMessage {
+    message: RawMessage,
+}
+
+impl JetStreamEvents {
+    pub fn new(client: Client, options: StreamOptions, store_id: &str, epoch: u32) -> Self {
+        JetStreamEvents {
+            inbox: Inbox::new(client.clone(), options.ack_timeout),
+            client,
+            options,
+            store_id: store_id.to_owned(),
+            epoch,
+        }
+    }
+
+    /// One call of the JetStream API.
+    async fn api<T: DeserializeOwned>(
+        &self,
+        call: &str,
+        body: &impl Serialize,
+    ) -> Result<Result<T, async_nats::jetstream::Error>, StreamError> {
+        let subject = format!("{}.{call}", self.options.api_prefix);
+        let body = serde_json::to_vec(body).map_err(|error| unavailable(&error.to_string()))?;
+        let reply = self
+            .inbox
+            .send(subject, HeaderMap::new(), body.into())
+            .await?;
+        let reply = reply.await.map_err(|error| match error {
+            StreamError::Surprise(text) if text == NO_RESPONDERS => no_jetstream(),
+            StreamError::Surprise(_)
+            | StreamError::Unavailable(_)
+            | StreamError::Unsupported(_)
+            | StreamError::Refused(_) => error,
+        })?;
+        match serde_json::from_slice(&reply.payload) {
+            Ok(Response::Ok(value)) => Ok(Ok(value)),
+            Ok(Response::Err { error }) => Ok(Err(error)),
+            Err(error) => Err(unavailable(&format!("{call}: not an answer: {error}"))),
+        }
+    }
+
+    async fn apply(&self, call: &str, config: &Config) -> Result<Info, StreamError> {
+        self.api(&format!("STREAM.{call}.{EVENT_STREAM}"), config)
+            .await?
+            .map_err(|error| api_error(&format!("the stream {EVENT_STREAM}: {call}"), &error))
+    }
+
+    async fn read_one(&self, sequence: u64) -> Result<Option<(u64, EventMessage)>, StreamError> {
+        let call = format!("STREAM.MSG.GET.{EVENT_STREAM}");
+        match self
+            .api::<GetMessage>(&call, &json!({ "seq": sequence }))
+            .await?
+        {
+            Ok(found) => {
+                let message = StreamMessage::try_from(found.message)
+                    .map_err(|error| unavailable(&format!("message {sequence}: {error}")))?;
+                Ok(Some((sequence, event_message(message))))
+            }
+            Err(error) if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
+            Err(error) => Err(api_error(&format!("message {sequence}"), &error)),
+        }
+    }
+
+    fn check_server(&self) -> Result<(), StreamError> {
+        let (major, minor, patch) = SERVER_MIN;
+        let Some(info) = self.client.try_server_info() else {
+            return Err(unavailable("not connected to NATS"));
+        };
+        if self.client.is_server_compatible(major, minor, patch) {
+            return Ok(());
+        }
+        Err(StreamError::Unsupported(format!(
+            "nats-server {} cannot hold the event stream: run {major}.{minor} or newer",
+            info.version
+        )))
+    }
+}
+
+#[async_trait]
+impl EventStream for JetStreamEvents {
+    async fn inspect(&self) -> Result<Option<StreamState>, StreamError> {
+        self.check_server()?;
+        let call = format!("STREAM.INFO.{EVENT_STREAM}");
+        let info = match self.api::<Info>(&call, &json!({})).await? {
+            Ok(info) => info,
+            Err(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => return Ok(None),
+            Err(error) => return Err(api_error("looking at the event stream", &error)),
+        };
+        config::check_owner(&info, &self.store_id, self.epoch)?;
+        let (wanted, changes) =
+            config::updated(&info.config, &self.options, &self.store_id, self.epoch);
+        let info = if changes.is_empty() {
+            info
+        } else {
+            tracing::info!(stream = EVENT_STREAM, ?changes, "updating the event stream");
+            self.apply("UPDATE", &wanted).await?
+        };
+        Ok(Some(StreamState {
+            first: info.state.first_sequence,
+            last: info.state.last_sequence,
+            messages: info.state.messages,
+        }))
+    }
+
+    async fn create(&self, first_sequence: u64) -> Result<(), StreamError> {
+        let mut config = config::wanted(&self.options, &self.store_id, self.epoch);
+        config.first_sequence = Some(first_sequence);
+        self.apply("CREATE", &config).await?;
+        Ok(())
+    }
+
+    async fn advance(&self, next_sequence: u64) -> Result<(), StreamError> {
+        let call = format!("STREAM.PURGE.{EVENT_STREAM}");
+        self.api::<PurgeResponse>(&call, &json!({ "seq": next_sequence }))
+            .await?
+            .map_err(|error| api_error("advancing the empty event stream", &error))?;
+        Ok(())
+    }
+
+    async fn read(&self, from: u64, to: u64) -> Result<Vec<(u64, EventMessage)>, StreamError> {
+        let to = to.min(from.saturating_add(READ_MESSAGES_MAX - 1));
+        stream::iter(from..=to)
+            .map(|sequence| self.read_one(sequence))
+            .buffered(READS_IN_FLIGHT_MAX)
+            .try_filter_map(|found| async move { Ok(found) })
+            .try_collect()
+            .await
+    }
+
+    async fn publish(
+        &self,
+        message: EventMessage,
+        expected_last: u64,
+    ) -> Result<AckFuture, StreamError> {
+        let headers = headers(&message, expected_last);
+        let reply = self
+            .inbox
+            .send(message.subject, headers, message.payload)
+            .await?;
+        Ok(Box::pin(async move { ack(&reply.await?.payload) }))
+    }
+}
+
+fn headers(message: &EventMessage, expected_last: u64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(NATS_EXPECTED_STREAM, EVENT_STREAM);
+    headers.insert(NATS_EXPECTED_LAST_SEQUENCE, expected_last.to_string());
+    if let Some(id) = &message.id {
+        headers.insert(NATS_MESSAGE_ID, id.as_str());
+    }
+    if let Some(position) = message.position {
+        headers.insert(POSITION, position.to_string());
+    }
+    if message.withheld {
+        headers.insert(WITHHELD, "1");
+    } else {
+        headers.insert("Content-Type", CONTENT_TYPE);
+    }
+    headers
+}
+
+fn event_message(stored: StreamMessage) -> EventMessage {
+    let header = |name: &str| stored.headers.get(name).map(|value| value.as_str());
+    let position = header(POSITION).and_then(|text| text.parse().ok());
+    EventMessage {
+        id: stored
+            .headers
+            .get(NATS_MESSAGE_ID)
+            .map(|id| id.as_str().to_owned()),
+        position: position.map(Position),
+        withheld: header(WITHHELD).is_some(),
+        subject: stored.subject.to_string(),
+        payload: stored.payload,
+    }
+}
+
+/// Every refusal of a message is a surprise: what to do is seen by looking at the stream, not by the
+/// code (10071 and 10164 for a sequence, 10163, 10008 and 10167 for "later", and more to come).
+fn ack(payload: &Bytes) -> Result<Ack, StreamError> {
+    match serde_json::from_slice::<Response<PublishAck>>(payload) {
+        Ok(Response::Ok(ack)) => Ok(Ack {
+            sequence: ack.sequence,
+            duplicate: ack.duplicate,
+        }),
+        Ok(Response::Err { error }) => Err(StreamError::Surprise(error.to_string())),
+        Err(_) => Err(StreamError::Surprise("an answer that is no ack".to_owned())),
+    }
+}
+
+/// A refusal of a call: what the operator has to change is [`StreamError::Refused`].
+fn api_error(what: &str, error: &async_nats::jetstream::Error) -> StreamError {
+    let text = format!("{what}: {error}");
+    if [
+        ErrorCode::JETSTREAM_NOT_ENABLED,
+        ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT,
+    ]
+    .contains(&error.error_code())
+    {
+        return no_jetstream();
+    }
+    if error.error_code() == ErrorCode::STREAM_NOT_FOUND
+        || error.error_code() == ErrorCode::STREAM_NAME_EXIST
+    {
+        return StreamError::Surprise(text);
+    }
+    match error.code() {
+        400..500 => StreamError::Refused(text),
+        _ => StreamError::Unavailable(text),
+    }
+}
+
+fn no_jetstream() -> StreamError {
+    StreamError::Unsupported(
+        "JetStream does not answer: enable it (`jetstream {}` in the configuration of nats-server, \
+         and for the account), and check the API prefix (domain) and the permission to publish to it"
+            .to_owned(),
+    )
+}
