@@ -15,12 +15,13 @@ pub enum Command {
         fields: ProfileFields,
         contact: Contact,
     },
-    /// Full replacement of the six fields; changing nothing is refused (ZITADEL v1).
-    Update { fields: ProfileFields },
+    /// Full replacement of the six fields; changing nothing is refused (ZITADEL v1). `org` is the
+    /// context organization: a user of another one is as unknown as a missing one.
+    Update { org: OrgId, fields: ProfileFields },
     /// RFC 7396 merge: an absent field keeps its value; changing nothing succeeds (ZITADEL v2).
     Patch { patch: ProfilePatch },
-    /// The end of the user; the id is never reused.
-    Remove,
+    /// The end of the user; the id is never reused. `org` as in `Update`.
+    Remove { org: OrgId },
 }
 
 /// New values of some fields, canonical.

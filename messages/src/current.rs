@@ -72,7 +72,7 @@ impl CurrentUser {
             epoch: record.epoch,
             at: record.at,
             state: record.state.clone(),
-            recent: kept(recent, record.at),
+            recent: remember(recent, record),
         }
     }
 
@@ -120,8 +120,19 @@ impl CurrentUser {
     }
 }
 
-/// The newest 16 of the caller's keys and the newest 4 generated ones, none older than 24 h.
-fn kept(recent: Vec<RecentCommand>, now: Timestamp) -> Vec<RecentCommand> {
+/// The table after `record`: the newest 16 of the caller's keys and the newest 4 generated ones, none
+/// older than 24 h.
+pub fn remember(mut recent: Vec<RecentCommand>, record: &Record) -> Vec<RecentCommand> {
+    let (now, request_hash, kind) = (record.at, record.request_hash, record.kind);
+    if let Some(key) = record.key {
+        recent.push(RecentCommand {
+            key,
+            request_hash,
+            kind,
+            version: record.version,
+            at: now,
+        });
+    }
     let (mut caller, mut generated) = (CALLER_KEYS_KEPT_MAX, GENERATED_KEYS_KEPT_MAX);
     let mut newest_first: Vec<RecentCommand> = recent
         .into_iter()

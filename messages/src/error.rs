@@ -152,8 +152,20 @@ pub struct Status {
     pub code: i32,
     /// ZITADEL's text alone.
     pub message: String,
+    /// Read without those of a kind that this release does not know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "known_details")]
     pub details: Vec<StatusDetail>,
+}
+
+/// Details are an open list: a later release may add one, and the code must still be readable.
+fn known_details<'de, D>(deserializer: D) -> Result<Vec<StatusDetail>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    let details = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    let known = details.into_iter().map(serde_json::from_value);
+    Ok(known.filter_map(Result::ok).collect())
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -41,8 +41,25 @@ pub fn decode_body<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Body
     let mut values = serde_json::Deserializer::from_slice(body).into_iter::<Message<T>>();
     match values.next() {
         None => Ok(T::default()),
-        Some(Ok(message)) => Ok(message.0),
+        Some(Ok(message)) => {
+            // serde_json does not look into the strings of ignored fields; ZITADEL's decoder does.
+            let read = body.get(..values.byte_offset()).unwrap_or(body);
+            match std::str::from_utf8(read) {
+                Ok(_) => Ok(message.0),
+                Err(error) => Err(syntax_at(read, error.valid_up_to())),
+            }
+        }
         Some(Err(error)) => Err(classify(&error)),
+    }
+}
+
+fn syntax_at(body: &[u8], offset: usize) -> BodyError {
+    let before = body.get(..offset).unwrap_or(body);
+    let newlines = before.iter().filter(|byte| **byte == b'\n').count();
+    let in_line = before.iter().rev().take_while(|byte| **byte != b'\n');
+    BodyError::Syntax {
+        line: newlines + 1,
+        column: in_line.count() + 1,
     }
 }
 
@@ -132,7 +149,8 @@ impl Visitor<'_> for GenderVisitor {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<WireGender, E> {
-        let whole = number.fract() == 0.0 && number.abs() <= f64::from(i32::MAX);
+        let int32 = f64::from(i32::MIN)..=f64::from(i32::MAX);
+        let whole = number.fract() == 0.0 && int32.contains(&number);
         // Whole and in range: the cast is exact.
         if whole {
             Ok(WireGender(Some(number as i32)))

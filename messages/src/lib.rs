@@ -17,6 +17,7 @@ pub mod json;
 pub mod query;
 pub mod record;
 pub mod reply;
+pub mod schema;
 pub mod subject;
 
 pub use id::{ID_LENGTH_BYTES_MAX, InvalidId, OrgId, Position, UserId, Version};

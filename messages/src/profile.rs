@@ -60,7 +60,7 @@ impl Gender {
 
 /// The six fields that a profile update replaces, in ZITADEL's order, already canonical: the language
 /// is a canonical BCP 47 tag, `und` for none.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileFields {
     pub first_name: String,

@@ -1,1 +1,16 @@
+//! The test harness: real child processes on loopback, each with its own folder, gone when dropped.
 
+// Everything here runs in tests only, but clippy cannot see that of a library.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+pub mod caller;
+pub mod nats_server;
+pub mod ports;
+pub mod repository;
+pub mod service;
+pub mod temp_dir;

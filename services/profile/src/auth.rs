@@ -1,9 +1,36 @@
 //! Who calls, for which organization, and what they may do.
 
-use std::collections::{BTreeMap, BTreeSet};
+//!
+//! A request's token is verified here (`Authenticator`), its rights are looked up here (`authorize`); where
+//! that happens in the order of a request is the funnel's business.
 
-use profile_messages::error::ErrorCode;
+mod cache;
+pub mod dev;
+mod error;
+mod fetch;
+mod key_set;
+mod keys;
+mod roles;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use profile_messages::{OrgId, UserId};
+use serde::Deserialize;
+
+pub use error::AuthError;
+pub use key_set::KeySetError;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use cache::TokenCache;
+use key_set::DevKeys;
+use keys::IssuerKeys;
+use roles::Policy;
+use token::Issuer;
 
 /// The verified caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,61 +46,151 @@ pub struct Principal {
 }
 
 /// What a caller may do, as ZITADEL names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 pub enum Permission {
+    #[serde(rename = "user.read")]
     UserRead,
+    #[serde(rename = "user.write")]
     UserWrite,
+    #[serde(rename = "events.read")]
     EventsRead,
 }
 
-/// Why a caller is refused: ids, texts and codes of zitadel-api §4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum AuthError {
-    #[error("auth header missing")]
-    HeaderMissing,
-    #[error("invalid auth header (AUTH-toLo1)")]
-    HeaderInvalid,
-    #[error("Errors.Token.Invalid (AUTH-7fs1e)")]
-    TokenInvalid,
-    #[error("Organisation doesn't exist (AUTH-Bs7Ds)")]
-    OrgUnknown,
-    #[error("membership not found (AUTHZ-cdgFk)")]
-    NoMembership,
-    #[error("No matching permissions found (AUTH-5mWD2)")]
-    NoPermission,
-    /// The same refusal where ZITADEL checks inside the command (v2, `patch`).
-    #[error("No matching permissions found (AUTH-AWfge)")]
-    NoPermissionInCommand,
-    /// The key set cannot be fetched: nothing can be said about the token.
-    #[error("the token issuer's keys cannot be read")]
-    KeysUnavailable,
+impl Principal {
+    /// Whether the caller is this user of this organization. The organization counts: a further issuer
+    /// may name any subject, but speaks only for its own organizations.
+    pub fn is_user(&self, user: &UserId, org: &OrgId) -> bool {
+        self.user.as_ref() == Some(user) && self.org.as_ref() == Some(org)
+    }
 }
 
-impl AuthError {
-    pub fn code(self) -> ErrorCode {
-        match self {
-            AuthError::HeaderMissing | AuthError::HeaderInvalid | AuthError::TokenInvalid => {
-                ErrorCode::Unauthenticated
-            }
-            AuthError::OrgUnknown | AuthError::NoPermission | AuthError::NoPermissionInCommand => {
-                ErrorCode::PermissionDenied
-            }
-            AuthError::NoMembership => ErrorCode::NotFound,
-            AuthError::KeysUnavailable => ErrorCode::Unavailable,
-        }
+/// Verifies bearer tokens and says what their callers may do.
+#[derive(Debug)]
+pub struct Authenticator {
+    issuers: Vec<Issuer>,
+    policy: Policy,
+    cache: TokenCache,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authenticator {
+    /// Reads every key set that is a file; one behind a URL is fetched at its first use.
+    ///
+    /// # Errors
+    /// The first key file that cannot be used, by issuer and cause.
+    pub fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Authenticator, KeySetError> {
+        let dev = match config.dev {
+            true => DevKeys::Accepted,
+            false => DevKeys::Refused,
+        };
+        let issuers = config.auth.issuers.iter().map(|issuer| {
+            let keys = IssuerKeys::new(issuer, dev, Arc::clone(&clock))?;
+            Ok(Issuer::new(issuer, &config.auth, keys))
+        });
+        Ok(Authenticator {
+            issuers: issuers.collect::<Result<_, KeySetError>>()?,
+            policy: Policy::new(&config.auth),
+            cache: TokenCache::new(config.auth.token_cache_entries_max),
+            clock,
+        })
     }
 
-    /// Id and text of ZITADEL's ErrorDetail; the missing header has none.
-    pub fn detail(self) -> Option<(&'static str, String)> {
-        let (id, text) = match self {
-            AuthError::HeaderMissing | AuthError::KeysUnavailable => return None,
-            AuthError::HeaderInvalid => ("AUTH-toLo1", "invalid auth header"),
-            AuthError::TokenInvalid => ("AUTH-7fs1e", "Errors.Token.Invalid"),
-            AuthError::OrgUnknown => ("AUTH-Bs7Ds", "Organisation doesn't exist"),
-            AuthError::NoMembership => ("AUTHZ-cdgFk", "membership not found"),
-            AuthError::NoPermission => ("AUTH-5mWD2", "No matching permissions found"),
-            AuthError::NoPermissionInCommand => ("AUTH-AWfge", "No matching permissions found"),
+    /// The caller behind an `Authorization` header.
+    ///
+    /// # Errors
+    /// `HeaderMissing`, `HeaderInvalid`, `TokenInvalid` for whatever is wrong with the token, and
+    /// `KeysUnavailable` when its issuer's keys were never read (ZITADEL's order and texts).
+    pub async fn authenticate(
+        &self,
+        authorization: Option<&str>,
+    ) -> Result<Arc<Principal>, AuthError> {
+        let token = bearer_token(authorization)?;
+        let digest = cache::digest(token);
+        if let Some(entry) = self.cache.get(&digest)
+            && let Some(issuer) = self.issuers.get(entry.issuer)
+            && issuer.keys.generation().await == Some(entry.key_generation)
+        {
+            entry.lifetime.check(self.clock.now())?;
+            return Ok(entry.principal);
+        }
+        self.verify(token, digest).await
+    }
+
+    async fn verify(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Principal>, AuthError> {
+        let name = token::unverified_issuer(token)?;
+        let position = self.issuers.iter().position(|i| i.name == name);
+        let (index, issuer) = position
+            .and_then(|index| Some((index, self.issuers.get(index)?)))
+            .ok_or(AuthError::TokenInvalid)?;
+        let (verified, key_generation) = issuer.verify(token).await?;
+        verified.lifetime.check(self.clock.now())?;
+        let principal = Arc::new(verified.principal);
+        let entry = cache::Entry {
+            principal: Arc::clone(&principal),
+            issuer: index,
+            key_generation,
+            lifetime: verified.lifetime,
         };
-        Some((id, text.to_owned()))
+        self.cache.put(digest, entry);
+        Ok(principal)
+    }
+
+    /// Whether the caller holds the permission in the organization, as the v1 calls ask.
+    ///
+    /// # Errors
+    /// `NoMembership` without any role there, `NoPermission` when none of them grants it.
+    pub fn authorize(
+        &self,
+        principal: &Principal,
+        permission: Permission,
+        org: &OrgId,
+    ) -> Result<(), AuthError> {
+        let refused = AuthError::NoPermission;
+        self.policy.authorize(principal, permission, org, refused)
+    }
+
+    /// The same where ZITADEL asks inside the command (v2, `patch`): only the error id differs.
+    ///
+    /// # Errors
+    /// `NoMembership`, `NoPermissionInCommand`.
+    pub fn authorize_in_command(
+        &self,
+        principal: &Principal,
+        permission: Permission,
+        org: &OrgId,
+    ) -> Result<(), AuthError> {
+        let refused = AuthError::NoPermissionInCommand;
+        self.policy.authorize(principal, permission, org, refused)
+    }
+
+    /// Whether the caller holds the permission for all organizations: for what is not of one organization.
+    ///
+    /// # Errors
+    /// `NoMembership` without an instance role, `NoPermission` when none of them grants it.
+    pub fn authorize_everywhere(
+        &self,
+        principal: &Principal,
+        permission: Permission,
+    ) -> Result<(), AuthError> {
+        self.policy.authorize_everywhere(principal, permission)
+    }
+
+    /// Whether the caller's token (own organization or any role) or the configuration names the
+    /// organization: such a one exists even without users.
+    pub fn org_named_by(&self, principal: &Principal, org: &OrgId) -> bool {
+        self.policy.names(principal, org)
+    }
+}
+
+/// ZITADEL splits at `"Bearer "` (case matters) and wants exactly two parts; an empty header is a missing
+/// one.
+fn bearer_token(authorization: Option<&str>) -> Result<&str, AuthError> {
+    let header = authorization
+        .filter(|header| !header.is_empty())
+        .ok_or(AuthError::HeaderMissing)?;
+    let mut parts = header.split("Bearer ");
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(_), Some(token), None) => Ok(token),
+        _ => Err(AuthError::HeaderInvalid),
     }
 }

@@ -51,3 +51,55 @@ pub fn hex(bytes: &[u8]) -> String {
         .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
         .collect()
 }
+
+/// A clock that stands still until it is told to move, with ids that count.
+#[cfg(any(test, feature = "testkit"))]
+#[derive(Debug)]
+pub struct ManualClock {
+    started: Instant,
+    started_at: Timestamp,
+    elapsed_micros: std::sync::atomic::AtomicU64,
+    ids: std::sync::atomic::AtomicU64,
+}
+
+#[cfg(any(test, feature = "testkit"))]
+impl ManualClock {
+    #[allow(clippy::disallowed_methods)] // an Instant comes from nowhere else
+    pub fn new(now: Timestamp) -> ManualClock {
+        ManualClock {
+            started: Instant::now(),
+            started_at: now,
+            elapsed_micros: Default::default(),
+            ids: Default::default(),
+        }
+    }
+
+    /// Moves wall time and monotonic time.
+    pub fn advance(&self, by: std::time::Duration) {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        let order = std::sync::atomic::Ordering::SeqCst;
+        self.elapsed_micros.fetch_add(micros, order);
+    }
+
+    fn elapsed_micros(&self) -> u64 {
+        let order = std::sync::atomic::Ordering::SeqCst;
+        self.elapsed_micros.load(order)
+    }
+}
+
+#[cfg(any(test, feature = "testkit"))]
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        let elapsed = i64::try_from(self.elapsed_micros()).unwrap_or(i64::MAX);
+        Timestamp(self.started_at.0.saturating_add(elapsed))
+    }
+
+    fn monotonic(&self) -> Instant {
+        self.started + std::time::Duration::from_micros(self.elapsed_micros())
+    }
+
+    fn random_id(&self) -> String {
+        let order = std::sync::atomic::Ordering::SeqCst;
+        format!("{:032x}", self.ids.fetch_add(1, order) + 1)
+    }
+}

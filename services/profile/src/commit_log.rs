@@ -1,5 +1,10 @@
 //! The port to the commit log, which is the truth: a commit is acknowledged when it is in here.
 
+#[cfg(any(test, feature = "testkit"))]
+pub mod conformance;
+pub mod file;
+pub mod memory;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +20,16 @@ use tokio::sync::watch;
 pub struct Head {
     pub version: Version,
     pub position: Position,
+}
+
+impl Head {
+    /// The head of the record's user once the record is committed.
+    pub fn after(record: &Record) -> Head {
+        Head {
+            version: record.version,
+            position: record.position,
+        }
+    }
 }
 
 /// One accepted command on its way to the log: a [`Record`] without the position.

@@ -1,5 +1,15 @@
 //! The port to the current view: every current profile and every index, as of the newest commit.
 
+mod catch_up;
+mod list_place;
+pub mod memory;
+mod overlay;
+pub mod sled;
+#[cfg(test)]
+mod tests;
+
+pub use catch_up::CatchUpError;
+
 use std::sync::Arc;
 
 use profile_messages::current::CurrentUser;
@@ -28,6 +38,21 @@ pub struct ListRequest {
 pub struct ListKey {
     pub display_name_folded: String,
     pub user: UserId,
+}
+
+impl ListKey {
+    /// Where `entry` stands in its organization's list; `None` for a removed user.
+    pub fn of(entry: &CurrentUser) -> Option<ListKey> {
+        entry.state.as_ref().map(|state| ListKey {
+            display_name_folded: folded(&state.fields.display_name),
+            user: entry.user.clone(),
+        })
+    }
+}
+
+/// The one way in which display names are case-folded: for list keys, and for prefixes before a query.
+pub fn folded(display_name: &str) -> String {
+    display_name.to_lowercase()
 }
 
 /// Rows in key order, all true at `position`; `more` when the page ended before the list did.

@@ -1,9 +1,35 @@
 //! profile-service: everything that touches the world.
+//!
+//! Modules in reading order: one update passes them from `transport` down to `commit_log` and back.
+
+pub mod app;
+
+pub mod transport;
+
+pub mod service;
+
+pub mod gateway;
+
+pub mod actor;
+
+pub mod entity;
+
+pub mod commit_log;
+
+pub mod current_view;
+
+pub mod relay;
 
 pub mod auth;
+
+pub mod config;
+
+pub mod data_dir;
+
+pub mod file_system;
+
+pub mod telemetry;
+
 pub mod clock;
-pub mod commit_log;
-pub mod current_view;
+
 pub mod error;
-pub mod relay;
-pub mod service;

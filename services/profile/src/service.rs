@@ -1,13 +1,32 @@
 //! The funnel: every transport decodes into it and encodes what it returns.
+//!
+//! Order on every call: authenticate, organization; then authorize and validate (`patch`: validate, look
+//! the user up, authorize), then dispatch. ZITADEL's clients see the same precedence (zitadel-api §4).
 
-use std::time::Instant;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use profile_messages::command::CommandRequest;
 use profile_messages::envelope::Envelope;
+use profile_messages::event::EventKind;
 use profile_messages::query::QueryRequest;
-use profile_messages::reply::{CommandReply, QueryReply};
+use profile_messages::reply::{CommandReply, ObjectDetails, QueryReply};
+use tokio::sync::Semaphore;
 
+use crate::auth::Authenticator;
+use crate::data_dir::DataDir;
+use crate::entity::{Done, EntityPorts};
 use crate::error::ServiceError;
+use crate::gateway::Shards;
+
+mod accept;
+mod caller;
+mod cursor;
+mod history;
+mod list;
+mod order;
+mod read;
 
 /// What surrounds a request, whatever the transport.
 #[derive(Debug)]
@@ -17,21 +36,84 @@ pub struct RequestContext {
     pub received: Instant,
 }
 
-/// Authenticates, authorizes, validates and dispatches; see `execute` for the order.
-#[derive(Debug)]
-pub struct ProfileService {}
+impl RequestContext {
+    /// When the caller stops waiting.
+    pub fn deadline(&self) -> Option<Instant> {
+        let budget = Duration::from_millis(self.envelope.deadline_ms?);
+        Some(self.received + budget)
+    }
+}
+
+/// Bounds of reads.
+#[derive(Clone, Debug)]
+pub struct ReadOptions {
+    pub min_version_wait_max: Duration,
+    pub page_rows_max: u64,
+    pub page_bytes_max: usize,
+    pub concurrent_pages_max: usize,
+}
+
+/// Names the bound for which writes are refused at present, if any.
+pub type WriteGate = Box<dyn Fn() -> Option<&'static str> + Send + Sync>;
+
+/// Authenticates, authorizes, validates and dispatches.
+pub struct ProfileService {
+    ports: Arc<EntityPorts>,
+    shards: Shards,
+    authenticator: Arc<Authenticator>,
+    data_dir: Arc<DataDir>,
+    write_gate: WriteGate,
+    reads: ReadOptions,
+    pages: Semaphore,
+}
 
 impl ProfileService {
+    pub fn new(
+        ports: Arc<EntityPorts>,
+        shards: Shards,
+        authenticator: Arc<Authenticator>,
+        data_dir: Arc<DataDir>,
+        write_gate: WriteGate,
+        reads: ReadOptions,
+    ) -> ProfileService {
+        let pages = Semaphore::new(reads.concurrent_pages_max);
+        ProfileService {
+            ports,
+            shards,
+            authenticator,
+            data_dir,
+            write_gate,
+            reads,
+            pages,
+        }
+    }
+
     /// Makes a change durable.
     ///
     /// # Errors
     /// [`ServiceError`]; all but `OutcomeUnknown` and `Internal` mean that nothing was done.
     pub async fn execute(
         &self,
-        _context: RequestContext,
-        _request: CommandRequest,
+        context: RequestContext,
+        request: CommandRequest,
     ) -> Result<CommandReply, ServiceError> {
-        Err(ServiceError::Unavailable("not wired yet"))
+        let caller = self.caller(&context).await?;
+        let accepted = self.accept(&caller, &context, request)?;
+        if let Some(bound) = (self.write_gate)() {
+            return Err(ServiceError::Overloaded(bound));
+        }
+        let order = self.order(&caller, &context, accepted)?;
+        let (user, operation) = (order.user.clone(), order.operation);
+        let outcome = self.shards.execute(order).await;
+        match &outcome {
+            Ok(done) => {
+                tracing::debug!(%user, operation, version = done.version.0, "command done");
+            }
+            Err(error) => {
+                tracing::debug!(%user, operation, code = error.code().name(), "command refused");
+            }
+        }
+        outcome.map(|done| command_reply(user.as_str(), &done))
     }
 
     /// Reads; never wakes an actor.
@@ -40,9 +122,51 @@ impl ProfileService {
     /// [`ServiceError`].
     pub async fn query(
         &self,
-        _context: RequestContext,
-        _request: QueryRequest,
+        context: RequestContext,
+        request: QueryRequest,
     ) -> Result<QueryReply, ServiceError> {
-        Err(ServiceError::Unavailable("not wired yet"))
+        let caller = self.caller(&context).await?;
+        match request {
+            QueryRequest::Get { user_id, body } => {
+                let user = self.readable_user(&caller, &user_id)?;
+                self.get(user, body, &context).await
+            }
+            QueryRequest::GetMe { body } => {
+                let user = caller.me().ok_or(ServiceError::ReadNotFound)?;
+                self.get(user, body, &context).await
+            }
+            QueryRequest::History { user_id, body } => {
+                let user = self.readable_user(&caller, &user_id)?;
+                self.history(&caller, user, body).await
+            }
+            QueryRequest::HistoryMe { body } => {
+                let user = caller.me().ok_or(ServiceError::ReadNotFound)?;
+                self.history(&caller, user, body).await
+            }
+            QueryRequest::List { body } => self.list(&caller, body).await,
+            QueryRequest::Replay { body } => self.replay(&caller, body).await,
+        }
+    }
+}
+
+impl fmt::Debug for ProfileService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProfileService")
+            .field("reads", &self.reads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// ZITADEL's details: a creation carries `creationDate`, every other change `changeDate`.
+fn command_reply(user: &str, done: &Done) -> CommandReply {
+    let created = done.kind == Some(EventKind::Created);
+    CommandReply {
+        user_id: created.then(|| user.to_owned()),
+        details: ObjectDetails {
+            sequence: done.version.0,
+            creation_date: created.then_some(done.at),
+            change_date: (!created).then_some(done.at),
+            resource_owner: done.org.to_string(),
+        },
     }
 }

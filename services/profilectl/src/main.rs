@@ -1,1 +1,50 @@
-fn main() {}
+//! `profilectl`: the command line client of profile-service.
+//!
+//! Reading order: the arguments, what they become (subject, headers, body), the connection, one file
+//! per family of commands, and what is printed.
+
+mod args;
+mod body;
+mod client;
+mod clock;
+mod commands;
+mod exit;
+mod failure;
+mod output;
+mod queries;
+mod request;
+mod token_command;
+mod watch;
+
+use std::process::ExitCode;
+
+use args::{Action, Cli};
+use clap::Parser;
+use failure::Failure;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::failure(&failure, cli.global.format());
+            ExitCode::from(failure.exit().code())
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> Result<(), Failure> {
+    let global = &cli.global;
+    match &cli.action {
+        Action::Create(create) => commands::create(global, create).await,
+        Action::Update(update) => commands::update(global, update).await,
+        Action::Patch(patch) => commands::patch(global, patch).await,
+        Action::Remove(remove) => commands::remove(global, remove).await,
+        Action::Get(get) => queries::get(global, get).await,
+        Action::History(history) => queries::history(global, history).await,
+        Action::List(list) => queries::list(global, list).await,
+        Action::Watch(watch) => watch::watch(global, watch).await,
+        Action::Token(token) => token_command::run(global, token),
+    }
+}

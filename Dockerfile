@@ -1,0 +1,18 @@
+# The service and its client on an empty base: no shell, no package manager, not root.
+FROM rust:1.95.0-bookworm AS build
+WORKDIR /source
+COPY . .
+# aws-lc builds with the C compiler alone.
+ENV AWS_LC_SYS_CMAKE_BUILDER=0
+RUN cargo build --release --locked -p profile -p profilectl
+RUN tools/image-root.sh /image target/release/profiled target/release/profilectl \
+    && mkdir -p /image/etc/ssl/certs /owned/data /owned/keys \
+    && cp -L /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/
+
+FROM scratch
+COPY --from=build /image/ /
+# A new volume takes owner and mode from the folder it is mounted on.
+COPY --from=build --chown=10001:10001 /owned/ /
+USER 10001:10001
+ENTRYPOINT ["/profiled"]
+CMD ["--config", "/secrets/profiled.toml"]

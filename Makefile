@@ -1,0 +1,36 @@
+# Everything here is one command; the recipes only name it.
+SHELL := /bin/bash
+.PHONY: help run test lint fmt deny sim powercut crash compose-test
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: ## nats-server and the service on loopback, with development keys (ONCE=1: start, ask for health, stop)
+	@tools/run.sh
+
+test: ## fetch nats-server if there is none, build, run every test
+	@tools/nats-server.sh >/dev/null
+	cargo test --workspace --locked
+
+lint: ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## format everything
+	cargo fmt --all
+
+deny: ## licences, sources and bans of the dependencies (needs cargo-deny)
+	cargo deny --locked check bans licenses sources
+
+sim: ## seeded simulation of entities on a faulty log
+	cargo test --locked -p profile-tests --test sim
+
+powercut: ## the commit log on a simulated disk that loses power
+	cargo test --locked -p profile --features testkit powercut
+
+crash: ## kill -9 of the real process, again and again
+	cargo test --locked -p profile-tests --test crash
+
+compose-test: ## the shipped docker-compose.yml, with a kill -9 of the service in between
+	@tools/compose-test.sh

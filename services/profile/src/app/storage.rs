@@ -1,0 +1,89 @@
+//! Opening and closing what is on disk, in the one order that is safe.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use profile_messages::UserId;
+use profile_messages::record::Record;
+
+use super::options;
+use crate::clock::Clock;
+use crate::commit_log::file::FileLog;
+use crate::commit_log::{CommitLog, CommitObserver, Head};
+use crate::config::Config;
+use crate::current_view::sled::SledView;
+use crate::data_dir::DataDir;
+use crate::file_system::{FileSystem, RealFiles};
+use crate::relay::lag::RelayLag;
+
+/// The storage of one process: the data directory, the log in it, and the view that follows the log.
+#[derive(Debug)]
+pub(super) struct Storage {
+    pub(super) data_dir: Arc<DataDir>,
+    pub(super) log: Arc<FileLog>,
+    pub(super) view: Arc<SledView>,
+    /// What the stream has still to take, told of each commit beside the view.
+    pub(super) lag: Arc<RelayLag>,
+}
+
+/// What the log tells of its commits goes to the view, which knows the heads, and to the relay's lag.
+#[derive(Debug)]
+struct Observers {
+    view: Arc<SledView>,
+    lag: Arc<RelayLag>,
+}
+
+impl CommitObserver for Observers {
+    fn head(&self, user: &UserId) -> Result<Head, String> {
+        self.view.head(user)
+    }
+
+    fn committed(&self, group: &[Arc<Record>]) {
+        self.view.committed(group);
+        self.lag.committed(group);
+    }
+}
+
+impl Storage {
+    /// The view first, since the log asks it for heads; then the view catches up with the log.
+    pub(super) async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Storage> {
+        let files: Arc<dyn FileSystem> = Arc::new(RealFiles);
+        let data_dir = Arc::new(DataDir::open(files, &config.data_dir, Arc::clone(clock))?);
+        let view = SledView::open(
+            options::view(config),
+            &data_dir.path().join("current"),
+            options::view_identity(&data_dir),
+        )
+        .context("the current view cannot be opened")?;
+        let view = Arc::new(view);
+        let lag = Arc::new(RelayLag::default());
+        let observer = Arc::new(Observers {
+            view: Arc::clone(&view),
+            lag: Arc::clone(&lag),
+        });
+        let log = FileLog::open(options::log(config), &data_dir, observer)
+            .context("the commit log cannot be opened")?;
+        let log = Arc::new(log);
+        let position = view.catch_up(log.as_ref()).await?;
+        tracing::info!(position = position.0, "the current view is up to date");
+        Ok(Storage {
+            data_dir,
+            log,
+            view,
+            lag,
+        })
+    }
+
+    /// The log first: what it still commits goes through the view.
+    pub(super) async fn close(&self) {
+        self.log.close().await;
+        let view = Arc::clone(&self.view);
+        let closed = tokio::task::spawn_blocking(move || view.close()).await;
+        if let Ok(Err(error)) = closed {
+            tracing::warn!(
+                error,
+                "the current view was not closed cleanly, it will be rebuilt"
+            );
+        }
+    }
+}

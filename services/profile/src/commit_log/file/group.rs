@@ -1,0 +1,79 @@
+//! Commits on their way into one frame, and what their callers hear.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use profile_messages::UserId;
+use profile_messages::record::{HEADER_BYTES, Record};
+use tokio::sync::oneshot;
+
+use crate::commit_log::{AppendError, Commit, Head, NotWritten};
+
+pub(super) type Answer = oneshot::Sender<Result<Arc<Record>, AppendError>>;
+
+/// A commit and who waits for it.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) commit: Commit,
+    pub(super) answer: Answer,
+}
+
+/// Accepted commits of one frame, and the refusals that wait until it is known what became of them.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) records: Vec<Arc<Record>>,
+    pub(super) answers: Vec<Answer>,
+    pub(super) refused: Vec<(Answer, AppendError)>,
+    pub(super) heads: HashMap<UserId, Head>,
+}
+
+impl Group {
+    pub(super) fn answer_refused(self) {
+        for (answer, error) in self.refused {
+            refuse(answer, error);
+        }
+    }
+
+    /// A conflict with a commit of this group is no conflict when the group is not written.
+    pub(super) fn refuse_all(self, error: &AppendError) {
+        for answer in self.answers {
+            refuse(answer, error.clone());
+        }
+        for (answer, error) in self.refused {
+            let error = match error {
+                AppendError::Conflict { .. } => AppendError::NotWritten(NotWritten::Closed),
+                AppendError::NotWritten(_) | AppendError::MaybeWritten(_) => error,
+            };
+            refuse(answer, error);
+        }
+    }
+}
+
+/// An upper bound of the encoded length, so that a commit need not be encoded to see that it must wait.
+pub(super) fn record_bytes_at_most(commit: &Commit) -> usize {
+    // The fixed header, and for each of the 17 protobuf fields its tag and its length or number.
+    let fixed = HEADER_BYTES + 17 * 12;
+    let state = commit.state.as_ref().map_or(0, |state| {
+        let (fields, contact) = (&state.fields, &state.contact);
+        [
+            &fields.first_name,
+            &fields.last_name,
+            &fields.nick_name,
+            &fields.display_name,
+            &fields.preferred_language,
+            &contact.user_name,
+            &contact.email,
+            &contact.phone,
+        ]
+        .map(String::len)
+        .into_iter()
+        .sum()
+    });
+    let ids = commit.user.as_str().len() + commit.org.as_str().len();
+    fixed + ids + commit.event.len() + commit.actor.len() + state
+}
+
+/// Nobody may wait any more: that is no fault.
+pub(super) fn refuse(answer: Answer, error: AppendError) {
+    let _ = answer.send(Err(error));
+}

@@ -1,0 +1,226 @@
+//! Segments: files `<first position>.seg`, filled with zeros ahead, frames behind a header of
+//! [`HEADER_BYTES`]. A segment ends where the next begins. Header, little-endian:
+//!
+//! | bytes | field |
+//! | --- | --- |
+//! | 0..8 | `PROFSEG` and a zero |
+//! | 8..12 | format, now 1 |
+//! | 12..16 | epoch of the store when the segment was made |
+//! | 16..48 | store id in ASCII |
+//! | 48..56 | first position |
+//! | 56..64 | the last position before it, 0 for none: a first segment that names one misses its elders |
+//! | 64..72 | first position of the segment before it, 0 for none: so that a gap between two shows |
+//! | 72..124 | zero |
+//! | 124..128 | CRC-32C of the bytes before |
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use profile_messages::Position;
+
+use super::OpenError;
+use super::frame::field;
+use crate::data_dir::{DataDir, STORE_ID_BYTES};
+use crate::file_system::{FileSystem, LogFile};
+
+/// Where the frames begin: a page, so that no frame shares one with the header.
+pub(super) const HEADER_BYTES: usize = 4096;
+/// The segment that is being made.
+pub(super) const NEXT: &str = "next.tmp";
+const MAGIC: &[u8; 8] = b"PROFSEG\0";
+const FORMAT: u32 = 1;
+const CHECKED_BYTES: usize = 124;
+const ZEROS_BYTES: usize = 256 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub(super) epoch: u32,
+    pub(super) first: Position,
+    pub(super) last_before: Position,
+    pub(super) first_before: Position,
+}
+
+pub(super) fn file_name(first: Position) -> String {
+    format!("{:020}.seg", first.0)
+}
+
+fn position_of(name: &str) -> Option<Position> {
+    let digits = name.strip_suffix(".seg")?;
+    let position = Position(digits.parse().ok()?);
+    (file_name(position) == name).then_some(position)
+}
+
+impl SegmentHeader {
+    fn encode(&self, store_id: &str) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&FORMAT.to_le_bytes());
+        out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.extend_from_slice(store_id.as_bytes());
+        out.resize(16 + STORE_ID_BYTES, 0);
+        out.extend_from_slice(&self.first.0.to_le_bytes());
+        out.extend_from_slice(&self.last_before.0.to_le_bytes());
+        out.extend_from_slice(&self.first_before.0.to_le_bytes());
+        out.resize(CHECKED_BYTES, 0);
+        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+        out.resize(HEADER_BYTES, 0);
+        out
+    }
+
+    fn decode(bytes: &[u8], store_id: &str, path: &Path) -> Result<SegmentHeader, OpenError> {
+        let damaged = || OpenError::HeaderDamaged {
+            path: path.to_owned(),
+        };
+        let number = |offset| field(bytes, offset).map(u64::from_le_bytes);
+        let short = |offset| field(bytes, offset).map(u32::from_le_bytes);
+        let format = short(8).ok_or_else(damaged)?;
+        if bytes.first_chunk() != Some(MAGIC) {
+            return Err(damaged());
+        }
+        if format > FORMAT {
+            return Err(OpenError::Newer {
+                place: path.display().to_string(),
+                found: format,
+            });
+        }
+        let sum = bytes.get(..CHECKED_BYTES).map(crc32c::crc32c);
+        if short(CHECKED_BYTES) != sum {
+            return Err(damaged());
+        }
+        let id: [u8; STORE_ID_BYTES] = field(bytes, 16).ok_or_else(damaged)?;
+        let mut own = [0; STORE_ID_BYTES];
+        own.iter_mut()
+            .zip(store_id.bytes())
+            .for_each(|(to, from)| *to = from);
+        if id != own {
+            return Err(OpenError::OtherStore {
+                path: path.to_owned(),
+                found: String::from_utf8_lossy(&id).into_owned(),
+                own: store_id.to_owned(),
+            });
+        }
+        Ok(SegmentHeader {
+            epoch: short(12).ok_or_else(damaged)?,
+            first: Position(number(48).ok_or_else(damaged)?),
+            last_before: Position(number(56).ok_or_else(damaged)?),
+            first_before: Position(number(64).ok_or_else(damaged)?),
+        })
+    }
+}
+
+/// The headers of all segments, oldest first, each checked against its name and its elder.
+pub(super) fn list(dir: &DataDir, log_dir: &Path) -> Result<Vec<SegmentHeader>, OpenError> {
+    let fs = dir.file_system().as_ref();
+    let failed = |source| OpenError::io("list", log_dir, source);
+    let mut headers: Vec<SegmentHeader> = Vec::new();
+    for name in fs.list(log_dir).map_err(failed)? {
+        let path = log_dir.join(&name);
+        if name == NEXT {
+            fs.remove(&path)
+                .map_err(|e| OpenError::io("remove", &path, e))?;
+            continue;
+        }
+        let Some(first) = position_of(&name) else {
+            return Err(OpenError::Unknown { path });
+        };
+        let header = read_header(dir, &path)?;
+        if header.first != first {
+            return Err(OpenError::HeaderDamaged { path });
+        }
+        check_elder(headers.last(), &header, path)?;
+        headers.push(header);
+    }
+    Ok(headers)
+}
+
+fn read_header(dir: &DataDir, path: &Path) -> Result<SegmentHeader, OpenError> {
+    let failed = |source| OpenError::io("read", path, source);
+    let mut bytes = [0; CHECKED_BYTES + 4];
+    let file = dir.file_system().open(path).map_err(failed)?;
+    let read = file.read_at(&mut bytes, 0).map_err(failed)?;
+    SegmentHeader::decode(bytes.get(..read).unwrap_or_default(), dir.store_id(), path)
+}
+
+fn check_elder(
+    elder: Option<&SegmentHeader>,
+    header: &SegmentHeader,
+    path: PathBuf,
+) -> Result<(), OpenError> {
+    let missing = match elder {
+        None => header.last_before != Position::NONE,
+        Some(elder) => header.first_before != elder.first,
+    };
+    if missing {
+        return Err(OpenError::SegmentMissing {
+            path,
+            last: header.last_before,
+            first: header.first_before,
+        });
+    }
+    Ok(())
+}
+
+/// A file of `bytes` zeros under the name [`NEXT`], durable but for its name.
+pub(super) fn prepare(
+    fs: &dyn FileSystem,
+    log_dir: &Path,
+    bytes: u64,
+) -> io::Result<Arc<dyn LogFile>> {
+    let path = log_dir.join(NEXT);
+    let fill = || {
+        remove_if_there(fs, &path)?;
+        let file = fs.create(&path)?;
+        let zeros = vec![0; ZEROS_BYTES];
+        let mut at = 0;
+        while at < bytes {
+            let length = usize::try_from(bytes - at).unwrap_or(ZEROS_BYTES);
+            let piece = zeros.get(..length).unwrap_or(&zeros);
+            file.write_at(piece, at)?;
+            at += piece.len() as u64;
+        }
+        file.sync()?;
+        Ok(file)
+    };
+    fill().inspect_err(|_| {
+        // Give the space back; what is left of it is removed at the next start or attempt.
+        let _ = fs.remove(&path);
+    })
+}
+
+/// A file that an earlier attempt left.
+fn remove_if_there(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    match fs.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Why a segment was not made.
+#[derive(Debug)]
+pub(super) enum NoSegment {
+    /// Before it had a name: nothing changed.
+    Early(io::Error),
+    /// Its name may or may not be there after a crash.
+    Late(io::Error),
+}
+
+/// Gives a prepared file its header and first content, makes it durable, and names it; an older
+/// segment of the same first position is replaced.
+pub(super) fn publish(
+    dir: &DataDir,
+    log_dir: &Path,
+    file: &Arc<dyn LogFile>,
+    header: &SegmentHeader,
+    frames: &[u8],
+) -> Result<(), NoSegment> {
+    let fs = dir.file_system().as_ref();
+    let mut content = header.encode(dir.store_id());
+    content.extend_from_slice(frames);
+    file.write_at(&content, 0).map_err(NoSegment::Early)?;
+    file.sync().map_err(NoSegment::Early)?;
+    let name = log_dir.join(file_name(header.first));
+    fs.rename(&log_dir.join(NEXT), &name)
+        .map_err(NoSegment::Late)?;
+    fs.sync_dir(log_dir).map_err(NoSegment::Late)
+}

@@ -1,0 +1,118 @@
+use super::*;
+use crate::file_system::simulated::Fault;
+
+fn assert_closed(log: &mut Steps) {
+    let refused = AppendError::NotWritten(NotWritten::Closed);
+    assert_eq!(log.append(70, 10), Err(refused));
+}
+
+#[test]
+fn an_error_once_the_write_has_begun_is_maybe_written_and_the_end() {
+    for (calls_ahead, fault) in [
+        (1, Fault::Error),
+        (1, Fault::ShortWrite),
+        (1, Fault::NoSpace),
+        (2, Fault::Error),
+    ] {
+        let disk = SimulatedDisk::new(1);
+        let mut log = Steps::open(&disk).unwrap();
+        let before = log.append(1, 10).unwrap();
+        disk.fail_at(calls_ahead, fault);
+        let fresh = commit(&user(2), Default::default(), 10);
+        let outcomes = log.group(vec![fresh.clone(), fresh]);
+        assert!(matches!(outcomes[0], Err(AppendError::MaybeWritten(_))));
+        let refused = AppendError::NotWritten(NotWritten::Closed);
+        assert_eq!(
+            outcomes[1],
+            Err(refused),
+            "no conflict with what may not be"
+        );
+        assert!(log.writer.failed.borrow().is_some());
+        let calls = disk.calls();
+        assert_closed(&mut log);
+        log.writer.write_idle();
+        log.writer.close();
+        assert_eq!(disk.calls(), calls, "a sync is never retried");
+        assert_eq!(log.all().unwrap(), [before]);
+    }
+}
+
+#[test]
+fn a_failed_log_says_so_and_takes_nothing_more() {
+    let disk = SimulatedDisk::new(1);
+    let observer = Arc::new(HeadsInMemory::default());
+    let log = FileLog::open(small(), &open_dir(&disk), observer).unwrap();
+    disk.fail_at(2, Fault::Error);
+    let append = |number| {
+        let commit = commit(&user(number), Default::default(), 10);
+        futures::executor::block_on(log.append(commit)).unwrap_err()
+    };
+    assert!(matches!(append(1), AppendError::MaybeWritten(_)));
+    assert!(log.failed().borrow().is_some());
+    futures::executor::block_on(log.close());
+    assert_eq!(append(2), AppendError::NotWritten(NotWritten::Closed));
+}
+
+#[test]
+fn a_full_disk_refuses_commits_and_goes_on_when_there_is_space() {
+    let disk = SimulatedDisk::new(1);
+    let mut log = Steps::open(&disk).unwrap();
+    disk.set_capacity(Some(40 * 1024));
+    let outcomes: Vec<_> = (0..40).map(|n| log.append(n, 900)).collect();
+    let written: Vec<_> = outcomes.iter().flatten().cloned().collect();
+    assert!((10..40).contains(&written.len()));
+    let full = Err(AppendError::NotWritten(NotWritten::DiskFull));
+    assert!(outcomes[written.len()..].iter().all(|o| *o == full));
+    assert!(!log.writer.has_failed());
+    assert_eq!(log.all().unwrap(), written, "reads go on");
+    disk.set_capacity(None);
+    let next = log.append(60, 900).unwrap();
+    assert_eq!(next.position.0, written.len() as u64 + 1);
+}
+
+#[test]
+fn a_start_on_a_full_disk_reads_and_saves_what_it_must() {
+    let disk = SimulatedDisk::new(1);
+    let mut log = Steps::open(&disk).unwrap();
+    let written: Vec<_> = (0..3).map(|n| log.append(n, 100).unwrap()).collect();
+    drop(log);
+    // Room for the group to take over, not for a segment ahead.
+    disk.set_capacity(Some(24 * 1024));
+    for _ in 0..3 {
+        let mut log = Steps::open(&disk).unwrap();
+        assert_eq!(log.all().unwrap(), written);
+        let full = AppendError::NotWritten(NotWritten::DiskFull);
+        assert_eq!(log.append(60, 100), Err(full));
+        disk.kill_process();
+    }
+    disk.set_capacity(None);
+    let mut log = Steps::open(&disk).unwrap();
+    assert_eq!(log.append(60, 100).unwrap().position, Position(4));
+}
+
+#[test]
+fn any_single_error_loses_nothing_that_was_acknowledged() {
+    for at in 1..120 {
+        for fault in [Fault::Error, Fault::ShortWrite, Fault::NoSpace] {
+            let disk = SimulatedDisk::new(at);
+            drop(open_dir(&disk));
+            disk.fail_at(at, fault);
+            let mut acknowledged = Vec::new();
+            let clock = Arc::new(SystemClock::default());
+            let dir = DataDir::open(Arc::new(disk.clone()), Path::new(DATA), clock);
+            let opened = dir.ok().and_then(|dir| {
+                let codec = FrameCodec::new(dir.frame_magic());
+                Steps::open_with(&dir, codec, small()).ok()
+            });
+            if let Some(mut log) = opened {
+                acknowledged.extend((0..40).flat_map(|n| log.append(n, 900)));
+                log.writer.close();
+            }
+            disk.forget_faults();
+            disk.power_cut();
+            let log = Steps::open(&disk).unwrap();
+            let read = log.all().unwrap();
+            assert!(read.starts_with(&acknowledged), "call {at}, {fault:?}");
+        }
+    }
+}

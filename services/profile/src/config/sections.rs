@@ -1,0 +1,125 @@
+//! The sections without rules between their keys. Units and ranges are explained in `config/default.toml`.
+
+use profile_messages::event::EventPayload;
+use serde::Deserialize;
+use validator::{Validate, ValidationError};
+
+use super::problem;
+
+/// `[log]`: the commit log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+#[validate(schema(function = "a_group_fits_a_segment"))]
+pub struct LogConfig {
+    #[validate(range(min = 1_048_576_u64, max = 4_294_967_296_u64))]
+    pub segment_bytes: u64,
+    #[validate(range(min = 1, max = 1_000_000))]
+    pub append_queue_commits_max: usize,
+    #[validate(range(min = 1, max = 65_535))]
+    pub group_commits_max: usize,
+    #[validate(range(min = 65_536_u64, max = 67_108_864_u64))]
+    pub group_bytes_max: u64,
+}
+
+fn a_group_fits_a_segment(log: &LogConfig) -> Result<(), ValidationError> {
+    if log.group_bytes_max > log.segment_bytes {
+        return Err(problem::rule(
+            "group_bytes_max must not be more than segment_bytes",
+        ));
+    }
+    Ok(())
+}
+
+/// `[view]`: the current view.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ViewConfig {
+    #[validate(range(min = 1_048_576_u64, max = 17_179_869_184_u64))]
+    pub overlay_bytes_max: u64,
+    #[validate(range(min = 1_048_576_u64, max = 1_099_511_627_776_u64))]
+    pub cache_bytes: u64,
+    #[validate(range(min = 1_u64, max = 60_000_u64))]
+    pub write_behind_interval_ms: u64,
+}
+
+/// `[actors]`: gateway and actors.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ActorsConfig {
+    /// 0 = one per core.
+    #[validate(range(max = 256))]
+    pub shards: usize,
+    /// Over all shards.
+    #[validate(range(min = 1, max = 10_000_000))]
+    pub live_actors_max: usize,
+    #[validate(range(min = 1, max = 10_000))]
+    pub mailbox_commands_max: usize,
+    #[validate(range(min = 100_u64, max = 86_400_000_u64))]
+    pub idle_passivation_ms: u64,
+}
+
+/// `[runtime]`: threads.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeConfig {
+    /// 0 = one per core.
+    #[validate(range(max = 256))]
+    pub io_threads: usize,
+}
+
+/// `[relay]`: from the log to the event stream.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct RelayConfig {
+    #[validate(range(min = 1, max = 5))]
+    pub replicas: usize,
+    /// 0 = without limit.
+    #[validate(range(max = 3_153_600_000_u64))]
+    pub max_age_s: u64,
+    /// 0 = without limit.
+    #[validate(range(max = 1_152_921_504_606_846_976_u64))]
+    pub max_bytes: u64,
+    #[validate(range(min = 1, max = 10_000))]
+    pub window_messages_max: usize,
+    #[validate(range(min = 1_048_576_u64, max = 1_099_511_627_776_u64))]
+    pub lag_bytes_max: u64,
+    #[validate(range(min = 1_u64, max = 86_400_u64))]
+    pub duplicate_window_s: u64,
+}
+
+/// `[events]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct EventsConfig {
+    pub payload: EventPayload,
+}
+
+/// `[reads]`: bounds of queries.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ReadsConfig {
+    #[validate(range(max = 60_000_u64))]
+    pub min_version_wait_ms_max: u64,
+    #[validate(range(min = 1, max = 1000))]
+    pub page_rows_max: usize,
+    #[validate(range(min = 1, max = 1024))]
+    pub concurrent_pages_max: usize,
+}
+
+/// `[telemetry]`: the service's own log lines.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetryConfig {
+    pub format: LogFormat,
+    #[validate(length(min = 1, max = 1000))]
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `Pretty` on a terminal, else `Json`.
+    Auto,
+    Pretty,
+    Json,
+}

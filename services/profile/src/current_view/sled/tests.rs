@@ -1,0 +1,482 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use proptest::prelude::*;
+
+use super::stored::Applied;
+use super::*;
+use crate::current_view::tests::{
+    FakeLog, History, LAWS, Subject, all, names, pages_never_skip_or_repeat, steps,
+};
+
+/// A directory of its own, gone with the test.
+struct Place {
+    root: PathBuf,
+}
+
+impl Place {
+    fn new() -> Place {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("profile-view-{}-{number}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        fs::create_dir_all(&root).unwrap();
+        Place { root }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.root.join("current")
+    }
+
+    /// Names of the directories that were set aside.
+    fn aside(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.root).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains("aside")).collect()
+    }
+
+    fn open(&self) -> SledView {
+        self.open_as("store", "boot")
+    }
+
+    fn open_as(&self, store_id: &str, boot_id: &str) -> SledView {
+        SledView::open(options(), &self.dir(), identity(store_id, boot_id)).unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+/// The thread never writes by itself: the tests say when.
+fn options() -> SledOptions {
+    SledOptions {
+        overlay_bytes_max: 64 * 1024 * 1024,
+        write_behind_interval_ms: 3_600_000,
+        sled_cache_bytes_max: 8 * 1024 * 1024,
+    }
+}
+
+fn identity(store_id: &str, boot_id: &str) -> Identity {
+    Identity {
+        store_id: store_id.to_owned(),
+        boot_id: Some(boot_id.to_owned()),
+    }
+}
+
+fn history(commits: usize, users: usize) -> History {
+    let mut history = History::default();
+    for number in 0..commits {
+        let name = format!("Name {}", number * 7 % 31);
+        let is_removal = number >= users && number % 11 == 0;
+        let name = Some(name.as_str()).filter(|_| !is_removal);
+        history.next("o1", &format!("u{}", number % users), name);
+    }
+    history
+}
+
+/// Where the write-behind stands when the next read comes.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    Paused,
+    Done,
+    /// Begun and stopped after some of the users, until the commit after the next.
+    Halfway,
+}
+
+fn with_pace(pace: Pace, test: impl FnOnce(&mut Subject<'_>)) {
+    let place = Place::new();
+    let view = place.open();
+    let step = || match pace {
+        Pace::Paused => {}
+        Pace::Done => view.write_behind().unwrap(),
+        Pace::Halfway => {
+            if read(&view.shared.overlay).flushing().is_some() {
+                view.write_behind().unwrap();
+            } else {
+                write_half(&view);
+            }
+        }
+    };
+    test(&mut Subject::new(&view, &step));
+    assert_eq!(*view.failed().borrow(), None);
+}
+
+fn write_half(view: &SledView) {
+    let Some(generation) = view.shared.begin_flush() else {
+        return;
+    };
+    let entries = generation.entries();
+    let half = &entries[..entries.len().div_ceil(2)];
+    let reached = generation.position();
+    view.shared
+        .store_batch(half, &Applied::Part { reached })
+        .unwrap();
+}
+
+#[test]
+fn the_sled_view_keeps_the_laws_at_every_pace() {
+    for pace in [Pace::Paused, Pace::Done, Pace::Halfway] {
+        for law in LAWS {
+            with_pace(pace, law);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn pages_never_skip_or_repeat_at_any_pace(steps in steps()) {
+        for pace in [Pace::Paused, Pace::Done, Pace::Halfway] {
+            with_pace(pace, |subject| pages_never_skip_or_repeat(subject, &steps));
+        }
+    }
+}
+
+#[test]
+fn the_overlay_keeps_one_entry_per_user() {
+    let place = Place::new();
+    let view = place.open();
+    let mut history = History::default();
+    view.committed(&[history.next("o1", "u1", Some("A"))]);
+    let bytes = read(&view.shared.overlay).bytes_used();
+    for _ in 0..100 {
+        view.committed(&[history.next("o1", "u1", Some("B"))]);
+    }
+    assert_eq!(read(&view.shared.overlay).bytes_used(), bytes);
+    history.check(&view);
+    view.write_behind().unwrap();
+    assert_eq!(read(&view.shared.overlay).bytes_used(), 0);
+    history.check(&view);
+}
+
+#[test]
+fn a_full_overlay_says_so_until_it_is_written() {
+    let place = Place::new();
+    let options = SledOptions {
+        overlay_bytes_max: 100_000,
+        ..options()
+    };
+    let view = SledView::open(options, &place.dir(), identity("store", "boot")).unwrap();
+    // Nobody writes: the generation that is being written does not end.
+    let mut history = History::default();
+    view.committed(&[history.next("o1", "u", Some("A"))]);
+    view.shared.begin_flush();
+    let mut users = 0;
+    while !view.is_full() {
+        users += 1;
+        assert!(users < 1_000);
+        view.committed(&[history.next("o1", &format!("u{users}"), Some("A"))]);
+    }
+    history.check(&view);
+    view.write_behind().unwrap();
+    view.write_behind().unwrap();
+    assert!(!view.is_full());
+    history.check(&view);
+}
+
+#[test]
+fn the_thread_writes_behind_by_itself() {
+    let place = Place::new();
+    let options = SledOptions {
+        write_behind_interval_ms: 1,
+        ..options()
+    };
+    let view = SledView::open(options, &place.dir(), identity("store", "boot")).unwrap();
+    let mut history = History::default();
+    for number in 0..500 {
+        view.committed(&[history.next("o1", &format!("u{}", number % 50), Some("A"))]);
+        if number % 50 == 0 {
+            history.check(&view);
+        }
+    }
+    while read(&view.shared.overlay).bytes_used() > 0 {
+        std::thread::yield_now();
+    }
+    history.check(&view);
+}
+
+#[tokio::test]
+async fn a_clean_stop_needs_nothing_from_the_log_even_after_a_reboot() {
+    let place = Place::new();
+    let history = history(300, 40);
+    let view = place.open();
+    view.committed(&history.records);
+    view.close().unwrap();
+    view.close().unwrap();
+    assert!(view.user(&history.records[0].user).is_err());
+    drop(view);
+
+    let view = place.open_as("store", "next boot");
+    history.check(&view);
+    assert!(place.aside().is_empty());
+}
+
+#[tokio::test]
+async fn after_a_kill_the_view_catches_up() {
+    let place = Place::new();
+    let mut history = history(300, 40);
+    let view = place.open();
+    view.committed(&history.records);
+    view.write_behind().unwrap();
+    let late = history.next("o1", "u1", Some("Late"));
+    view.committed(&[late]);
+    for number in 0..40 {
+        view.committed(&[history.next("o1", &format!("u{number}"), Some("Later"))]);
+    }
+    write_half(&view); // and killed
+    drop(view);
+
+    let view = place.open();
+    assert_eq!(view.position(), Position(300));
+    assert_eq!(
+        view.catch_up(&FakeLog::of(&history)).await,
+        Ok(Position(341))
+    );
+    history.check(&view);
+    assert!(place.aside().is_empty());
+}
+
+/// Leaves a directory as a kill does, and returns what was committed.
+fn killed(place: &Place) -> History {
+    let history = history(2_000, 300);
+    let view = place.open();
+    view.committed(&history.records);
+    view.write_behind().unwrap();
+    history
+}
+
+async fn is_rebuilt(place: &Place, view: &SledView, history: &History) {
+    assert_eq!(view.position(), Position::NONE);
+    assert_eq!(place.aside().len(), 1);
+    view.catch_up(&FakeLog::of(history)).await.unwrap();
+    history.check(view);
+}
+
+#[tokio::test]
+async fn a_reboot_without_a_clean_stop_sets_the_view_aside() {
+    let place = Place::new();
+    let history = killed(&place);
+    let view = place.open_as("store", "next boot");
+    is_rebuilt(&place, &view, &history).await;
+}
+
+#[tokio::test]
+async fn without_a_boot_id_only_a_clean_stop_is_trusted() {
+    let place = Place::new();
+    let nameless = Identity {
+        store_id: "store".to_owned(),
+        boot_id: None,
+    };
+    drop(SledView::open(options(), &place.dir(), nameless.clone()).unwrap());
+    drop(SledView::open(options(), &place.dir(), nameless.clone()).unwrap());
+    assert_eq!(place.aside(), ["current.aside-1"]);
+}
+
+#[tokio::test]
+async fn a_foreign_store_and_an_unknown_format_are_set_aside_and_one_is_kept() {
+    let place = Place::new();
+    let history = killed(&place);
+    let view = place.open_as("another", "boot");
+    is_rebuilt(&place, &view, &history).await;
+    view.close().unwrap();
+    drop(view);
+    let state = fs::read_to_string(place.dir().join("STATE")).unwrap();
+    fs::write(
+        place.dir().join("STATE"),
+        state.replace("format 1", "format 2"),
+    )
+    .unwrap();
+    let view = place.open_as("another", "boot");
+    is_rebuilt(&place, &view, &history).await;
+    assert_eq!(place.aside(), ["current.aside-2"]);
+}
+
+#[tokio::test]
+async fn a_view_ahead_of_the_log_is_set_aside() {
+    let place = Place::new();
+    drop(killed(&place));
+    let view = place.open();
+    let shorter = history(1_999, 300);
+    view.catch_up(&FakeLog::of(&shorter)).await.unwrap();
+    assert_eq!(place.aside().len(), 1);
+    shorter.check(&view);
+}
+
+fn db_file(dir: &Path) -> PathBuf {
+    dir.join("db")
+}
+
+#[tokio::test]
+async fn a_missing_database_is_noticed() {
+    let place = Place::new();
+    let history = killed(&place);
+    fs::remove_file(db_file(&place.dir())).unwrap();
+    let view = place.open();
+    is_rebuilt(&place, &view, &history).await;
+}
+
+/// Whatever sled makes of it (an error, a panic, an older state): the view ends equal to the log.
+#[tokio::test]
+async fn a_torn_database_never_makes_the_view_wrong() {
+    let place = Place::new();
+    let history = killed(&place);
+    let whole = fs::read(db_file(&place.dir())).unwrap();
+    let spoil: [fn(&mut Vec<u8>); 5] = [
+        |bytes| bytes.truncate(0),
+        |bytes| bytes.truncate(bytes.len() / 2),
+        |bytes| bytes.truncate(bytes.len() - 1),
+        |bytes| bytes.fill(0xA5),
+        |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle..].fill(0);
+        },
+    ];
+    for spoil in spoil {
+        let torn = Place::new();
+        drop(killed(&torn));
+        let mut bytes = whole.clone();
+        spoil(&mut bytes);
+        fs::write(db_file(&torn.dir()), bytes).unwrap();
+        let view = torn.open();
+        view.catch_up(&FakeLog::of(&history)).await.unwrap();
+        history.check(&view);
+    }
+}
+
+#[tokio::test]
+async fn damage_met_while_running_stops_reads_and_the_next_start_rebuilds() {
+    let place = Place::new();
+    let mut history = killed(&place);
+    let view = place.open();
+    view.shared
+        .in_sled(|_| Err::<(), _>(StoredError::Damaged("planted".to_owned())))
+        .unwrap_err();
+    assert!(view.failed().borrow().is_some());
+    assert!(view.list(&all("o1")).is_err());
+    assert!(view.head(&history.records[0].user).is_err());
+    view.committed(&[history.next("o1", "u1", Some("A"))]);
+    assert!(view.close().is_err());
+    drop(view);
+    let view = place.open();
+    is_rebuilt(&place, &view, &history).await;
+}
+
+#[tokio::test]
+async fn a_failed_write_only_pauses_the_write_behind() {
+    let place = Place::new();
+    let mut history = killed(&place);
+    let view = place.open();
+    let late = history.next("o1", "u1", Some("Late"));
+    view.committed(&[late]);
+    write_half(&view);
+    // As after a failed write: the directory takes nothing, then it does again.
+    view.shared.is_degraded.store(true, Ordering::Release);
+    fs::create_dir(place.dir().join("SPACE")).unwrap();
+    assert!(view.write_behind().is_err());
+    view.committed(&[history.next("o1", "u2", Some("Later"))]);
+    history.check(&view);
+    fs::remove_dir(place.dir().join("SPACE")).unwrap();
+    view.write_behind().unwrap();
+    view.write_behind().unwrap();
+    assert_eq!(read(&view.shared.overlay).bytes_used(), 0);
+    history.check(&view);
+    assert_eq!(*view.failed().borrow(), None);
+}
+
+/// 20,000 users through an overlay of 1 MiB.
+#[tokio::test]
+async fn a_rebuild_stays_within_the_overlays_bound() {
+    let place = Place::new();
+    let history = history(20_000, 20_000);
+    let options = SledOptions {
+        overlay_bytes_max: 1024 * 1024,
+        ..options()
+    };
+    let view = SledView::open(options, &place.dir(), identity("store", "boot")).unwrap();
+    view.catch_up(&FakeLog::of(&history)).await.unwrap();
+    assert!(!view.is_full());
+    assert_eq!(view.position(), Position(20_000));
+    let page = view.list(&all("o1")).unwrap();
+    assert_eq!((names(&page).len(), page.more), (1_000, true));
+}
+
+/// Pages while another thread commits and a third writes behind: each is one state of the log.
+#[test]
+fn a_page_is_true_at_its_position_under_load() {
+    const USERS: usize = 60;
+    let place = Place::new();
+    let options = SledOptions {
+        write_behind_interval_ms: 1,
+        ..options()
+    };
+    let view = SledView::open(options, &place.dir(), identity("store", "boot")).unwrap();
+    let mut history = History::default();
+    // Commit n gives user n mod USERS the name n: at position p the list is known.
+    for number in 0..3_000 {
+        history.next(
+            "o1",
+            &format!("u{}", number % USERS),
+            Some(&format!("{number:06}")),
+        );
+    }
+    view.committed(&history.records[..USERS]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for group in history.records[USERS..].chunks(3) {
+                view.committed(group);
+            }
+        });
+        let mut position = Position::NONE;
+        while position < Position(3_000) {
+            let page = view.list(&all("o1")).unwrap();
+            position = page.position;
+            let last = position.0 as usize;
+            let expected: Vec<String> = (last - USERS..last)
+                .map(|number| format!("{number:06}/u{}", number % USERS))
+                .collect();
+            assert_eq!(names(&page), expected);
+        }
+    });
+    history.check(&view);
+}
+
+#[test]
+fn commits_during_a_page_neither_wait_for_it_nor_spoil_it() {
+    let place = Place::new();
+    let view = place.open();
+    let mut history = History::default();
+    for number in 10..50 {
+        history.next("o1", &format!("u{number}"), Some(&format!("{number}")));
+    }
+    view.committed(&history.records);
+    view.write_behind().unwrap();
+    let request = ListRequest {
+        rows_max: 5,
+        ..all("o1")
+    };
+    // What was just read is renamed and removed, three times, before it is merged.
+    let mut from = 10;
+    let page = super::page::read_page_with(&view.shared, &request, || {
+        for number in from..from + 4 {
+            let name = Some("99").filter(|_| number % 2 == 0);
+            view.committed(&[history.next("o1", &format!("u{number}"), name)]);
+        }
+        from = (from + 4).min(22);
+    })
+    .unwrap();
+    assert_eq!(page.position, view.position());
+    assert_eq!(names(&page), names(&view.list(&request).unwrap()));
+    history.check(&view);
+}
+
+#[test]
+fn catching_up_can_be_spawned() {
+    fn is_send(_: impl Send) {}
+    let place = Place::new();
+    let view = place.open();
+    is_send(view.catch_up(&FakeLog::of(&History::default())));
+}

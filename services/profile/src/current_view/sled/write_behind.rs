@@ -1,0 +1,265 @@
+//! Writing the overlay to sled, behind the commits. Nothing here can fail a commit: what cannot be
+//! written stays in the overlay up to its bound, and is tried again.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use profile_messages::Position;
+
+use super::directory::{self, Left};
+use super::stored::{Applied, StoredError};
+use super::{Shared, SledView, lock, opening, read, write};
+use crate::current_view::overlay::Generation;
+
+/// Users in one sled batch. Small, because a batch keeps every read of sled waiting while it is applied
+/// (sled's lock is global), and the next commit may need one: 28 µs a user (baseline).
+const BATCH_USERS_MAX: usize = 32;
+/// Longest pause between two attempts when sled cannot be written.
+const RETRY_PAUSE_MS_MAX: u64 = 5_000;
+
+/// What the one writer at a time knows.
+#[derive(Debug)]
+pub(super) struct Writing {
+    /// Everything up to here is in sled and with the operating system.
+    applied: Position,
+    is_closed: bool,
+}
+
+impl Writing {
+    pub(super) fn after(applied: Position) -> Writing {
+        Writing {
+            applied,
+            is_closed: false,
+        }
+    }
+}
+
+/// Wakes the thread before its interval ends.
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    call: Mutex<Call>,
+    called: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Call {
+    #[default]
+    None,
+    Write,
+    Stop,
+}
+
+impl Wake {
+    pub(super) fn write_now(&self) {
+        let mut call = lock(&self.call);
+        if *call == Call::None {
+            *call = Call::Write;
+            self.called.notify_one();
+        }
+    }
+
+    fn stop(&self) {
+        *lock(&self.call) = Call::Stop;
+        self.called.notify_one();
+    }
+
+    fn wait(&self, pause: Duration) -> Call {
+        let is_quiet = |call: &mut Call| *call == Call::None;
+        let (mut call, _) = self
+            .called
+            .wait_timeout_while(lock(&self.call), pause, is_quiet)
+            .unwrap_or_else(PoisonError::into_inner);
+        match *call {
+            Call::Stop => Call::Stop,
+            Call::None | Call::Write => std::mem::take(&mut *call),
+        }
+    }
+}
+
+pub(super) fn start(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    Builder::new()
+        .name("write-behind".to_owned())
+        .spawn(move || run(&shared))
+}
+
+fn run(shared: &Shared) {
+    let interval_ms = shared.options.write_behind_interval_ms.max(1);
+    let mut pause_ms = interval_ms;
+    loop {
+        match shared.wake.wait(Duration::from_millis(pause_ms)) {
+            Call::Stop => return,
+            Call::None | Call::Write => {}
+        }
+        pause_ms = match shared.write_behind() {
+            Ok(()) => interval_ms,
+            Err(error) => {
+                let next_ms = (pause_ms * 2).min(RETRY_PAUSE_MS_MAX.max(interval_ms));
+                let overlay_bytes = read(&shared.overlay).bytes_used();
+                tracing::warn!(%error, retry_ms = next_ms, overlay_bytes, "the current view cannot be written");
+                next_ms
+            }
+        };
+    }
+}
+
+impl SledView {
+    /// Writes what is committed so far to sled, now and on this thread.
+    ///
+    /// # Errors
+    /// A text when sled cannot be written; everything stays in the overlay.
+    pub fn write_behind(&self) -> Result<(), String> {
+        self.shared
+            .write_behind()
+            .map_err(|error| error.to_string())
+    }
+
+    /// Writes everything behind and leaves the directory clean, so that the next start needs no more
+    /// than what the log has got since. The log must be closed before. A second call does nothing.
+    ///
+    /// # Errors
+    /// A text when it could not: the next start catches up, or rebuilds.
+    pub fn close(&self) -> Result<(), String> {
+        self.stop_thread();
+        self.shared.close().map_err(|error| error.to_string())
+    }
+
+    fn stop_thread(&self) {
+        self.shared.wake.stop();
+        let thread = lock(&self.thread).take();
+        if let Some(Err(_)) = thread.map(JoinHandle::join) {
+            tracing::error!("the write-behind thread had panicked");
+        }
+    }
+}
+
+impl Drop for SledView {
+    fn drop(&mut self) {
+        self.stop_thread();
+    }
+}
+
+impl Shared {
+    /// Writes one generation to sled: the one left from last time, else what is active now.
+    pub(super) fn write_behind(&self) -> Result<(), StoredError> {
+        self.write_one(&mut lock(&self.writing))
+    }
+
+    fn write_one(&self, writing: &mut MutexGuard<'_, Writing>) -> Result<(), StoredError> {
+        if let Some(why) = self.failure.borrow().as_ref() {
+            return Err(StoredError::Damaged(why.clone()));
+        }
+        self.heal(writing)?;
+        let Some(generation) = self.begin_flush() else {
+            return Ok(());
+        };
+        match self.store(&generation) {
+            Ok(()) => writing.applied = generation.position(),
+            Err(error) => {
+                match &error {
+                    // sled 0.34 keeps the first failed write and answers every later one with it.
+                    StoredError::Io(_) => self.is_degraded.store(true, Ordering::Release),
+                    StoredError::Damaged(why) => self.fail(why),
+                }
+                return Err(error);
+            }
+        }
+        self.end_flush();
+        Ok(())
+    }
+
+    /// Waits for pages being read, so that they are not overtaken by what was committed after them.
+    pub(super) fn begin_flush(&self) -> Option<Arc<Generation>> {
+        let _no_page = write(&self.pages);
+        write(&self.overlay).begin_flush()
+    }
+
+    pub(super) fn end_flush(&self) {
+        let written = write(&self.overlay).end_flush();
+        drop(written); // the lock is free by now
+    }
+
+    /// In bounded batches, the applied position in the last one: after a crash in between, catching up
+    /// folds the same records again, which changes nothing.
+    fn store(&self, generation: &Generation) -> Result<(), StoredError> {
+        let position = generation.position();
+        let entries = generation.entries();
+        let batches = entries.len().div_ceil(BATCH_USERS_MAX);
+        for (index, batch) in entries.chunks(BATCH_USERS_MAX).enumerate() {
+            let meta = if index + 1 == batches {
+                Applied::Whole { applied: position }
+            } else {
+                Applied::Part { reached: position }
+            };
+            self.store_batch(batch, &meta)?;
+        }
+        // Before the generation is dropped: what sled has not handed over is lost when it is reopened.
+        self.with_stored(super::Stored::flush)
+    }
+
+    pub(super) fn store_batch(
+        &self,
+        batch: &[&Arc<profile_messages::current::CurrentUser>],
+        meta: &Applied,
+    ) -> Result<(), StoredError> {
+        self.with_stored(|stored| stored.apply(batch, meta))
+    }
+
+    fn with_stored(
+        &self,
+        call: impl FnOnce(&super::Stored) -> Result<(), StoredError>,
+    ) -> Result<(), StoredError> {
+        match read(&self.stored).as_ref() {
+            Some(stored) => call(stored),
+            None => Err(StoredError::Io("it is closed".to_owned())),
+        }
+    }
+
+    /// After a failed write: opens sled again once the disk takes data.
+    fn heal(&self, writing: &mut Writing) -> Result<(), StoredError> {
+        if !self.is_degraded.load(Ordering::Acquire) || writing.is_closed {
+            return Ok(());
+        }
+        directory::probe_space(&self.dir).map_err(|error| StoredError::Io(error.to_string()))?;
+        let mut stored = write(&self.stored);
+        *stored = None; // gives up sled's file lock
+        let reopened = opening::reopen(&self.options, &self.dir).and_then(|reopened| {
+            if reopened.applied()? < writing.applied {
+                return Err(StoredError::Damaged("sled lost what it had".to_owned()));
+            }
+            Ok(reopened)
+        });
+        match reopened {
+            Ok(reopened) => *stored = Some(reopened),
+            Err(error) => {
+                if let StoredError::Damaged(why) = &error {
+                    self.fail(why);
+                }
+                return Err(error);
+            }
+        }
+        self.is_degraded.store(false, Ordering::Release);
+        tracing::info!("the current view can be written again");
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), StoredError> {
+        const GENERATIONS: usize = 2;
+        let mut writing = lock(&self.writing);
+        if writing.is_closed {
+            return Ok(());
+        }
+        for _ in 0..GENERATIONS {
+            self.write_one(&mut writing)?;
+        }
+        // sled writes on its way out too, so it goes before the fsync.
+        *write(&self.stored) = None;
+        writing.is_closed = true;
+        directory::sync_files(&self.dir)
+            .and_then(|()| directory::leave(&self.dir, &self.identity, Left::Clean))
+            .map_err(|error| StoredError::Io(error.to_string()))
+    }
+}

@@ -1,0 +1,237 @@
+//! The data directory: it belongs to one process, and its store file says which store it holds.
+
+mod store_file;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::{digest, hmac};
+use profile_messages::record::Hash16;
+
+use crate::clock::Clock;
+use crate::file_system::{FileSystem, LockGuard, read_whole};
+pub(crate) use store_file::{STORE_ID_BYTES, StoreFile};
+
+const LOCK: &str = "LOCK";
+const STORE: &str = "STORE";
+const STORE_NEW: &str = "STORE.new";
+/// What may lie in a directory that is not ours yet: our own leftovers, and what mkfs puts there.
+const NOT_FOREIGN: [&str; 3] = [LOCK, STORE_NEW, "lost+found"];
+
+/// Why a data directory was not opened: each names the thing and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error(
+        "another process holds {}: stop it first, or give this one a data directory of its own",
+        path.display()
+    )]
+    Locked { path: PathBuf },
+    #[error(
+        "{} is not empty (it holds {found}) and has no file STORE: if it is not a data directory, \
+         name an empty or new one; if it is, restore the file STORE from the backup",
+        path.display()
+    )]
+    Foreign { path: PathBuf, found: String },
+    #[error(
+        "{} has format {found}, this release knows up to {known}: run the release that wrote it, or a \
+         newer one",
+        path.display()
+    )]
+    Newer {
+        path: PathBuf,
+        found: u32,
+        known: u32,
+    },
+    #[error(
+        "{} is damaged ({what}): restore this file from the backup; without it the log cannot be read",
+        path.display()
+    )]
+    Damaged { path: PathBuf, what: &'static str },
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+}
+
+/// An open data directory; the lock is held until the last clone is gone.
+#[derive(Clone)]
+pub struct DataDir {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    fs: Arc<dyn FileSystem>,
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+    store: StoreFile,
+    hash_key: hmac::Key,
+    _lock: Box<dyn LockGuard>,
+}
+
+/// Without the secret and what is derived from it.
+impl fmt::Debug for DataDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataDir")
+            .field("path", &self.inner.path)
+            .field("store_id", &self.inner.store.store_id)
+            .field("epoch", &self.inner.store.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DataDir {
+    /// Locks `path` and reads its store file; makes both in an empty or missing directory.
+    ///
+    /// # Errors
+    /// [`DataDirError`]: in use, foreign, of a newer release, damaged, or unreadable.
+    pub fn open(
+        fs: Arc<dyn FileSystem>,
+        path: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<DataDir, DataDirError> {
+        fs.make_dir(path).map_err(failed("make", path))?;
+        refuse_foreign(fs.as_ref(), path)?;
+        let lock_path = path.join(LOCK);
+        let lock = fs.lock(&lock_path).map_err(|source| {
+            if source.kind() == io::ErrorKind::WouldBlock {
+                DataDirError::Locked {
+                    path: lock_path.clone(),
+                }
+            } else {
+                failed("lock", &lock_path)(source)
+            }
+        })?;
+        let store = match read_store(fs.as_ref(), path)? {
+            Some(store) => store,
+            None => make_store(fs.as_ref(), path, clock.as_ref())?,
+        };
+        Ok(DataDir {
+            inner: Arc::new(Inner {
+                hash_key: hmac::Key::new(hmac::HMAC_SHA256, &store.secret),
+                fs,
+                path: path.to_owned(),
+                clock,
+                store,
+                _lock: lock,
+            }),
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Random id of this store, for ever: 32 hex digits.
+    pub fn store_id(&self) -> &str {
+        &self.inner.store.store_id
+    }
+
+    /// 1 at first; a restore from a backup raises it.
+    pub fn epoch(&self) -> u32 {
+        self.inner.store.epoch
+    }
+
+    /// The key of every hash that is stored. Never shown.
+    pub fn secret(&self) -> &[u8; 32] {
+        &self.inner.store.secret
+    }
+
+    /// The first 16 bytes of an HMAC-SHA-256 over `parts`, each led by its length in bytes (u64,
+    /// little-endian), so that no two lists of parts are the same message.
+    pub fn keyed_hash(&self, parts: &[&[u8]]) -> Hash16 {
+        let mut context = hmac::Context::with_key(&self.inner.hash_key);
+        for part in parts {
+            context.update(&(part.len() as u64).to_le_bytes());
+            context.update(part);
+        }
+        let tag = context.sign();
+        tag.as_ref().first_chunk().copied().unwrap_or_default()
+    }
+
+    pub fn file_system(&self) -> &Arc<dyn FileSystem> {
+        &self.inner.fs
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// What every frame of this store's log begins with.
+    pub(crate) fn frame_magic(&self) -> [u8; 8] {
+        self.inner.store.frame_magic
+    }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
+    let path = path.to_owned();
+    move |source| DataDirError::Io {
+        doing,
+        path,
+        source,
+    }
+}
+
+/// Before anything is made in it: somebody else's directory is left as it was.
+fn refuse_foreign(fs: &dyn FileSystem, path: &Path) -> Result<(), DataDirError> {
+    let names = fs.list(path).map_err(failed("list", path))?;
+    if names.iter().any(|name| name == STORE) {
+        return Ok(());
+    }
+    match names.iter().find(|n| !NOT_FOREIGN.contains(&n.as_str())) {
+        None => Ok(()),
+        Some(found) => Err(DataDirError::Foreign {
+            path: path.to_owned(),
+            found: found.clone(),
+        }),
+    }
+}
+
+fn read_store(fs: &dyn FileSystem, dir: &Path) -> Result<Option<StoreFile>, DataDirError> {
+    let path = dir.join(STORE);
+    match read_whole(fs, &path, store_file::BYTES + 1) {
+        Ok(bytes) => StoreFile::decode(&bytes, &path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed("read", &path)(source)),
+    }
+}
+
+fn make_store(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    clock: &dyn Clock,
+) -> Result<StoreFile, DataDirError> {
+    // Each id has 128 random bits: two of them fill a key of 256.
+    let drawn = digest::digest(
+        &digest::SHA256,
+        format!("{} {}", clock.random_id(), clock.random_id()).as_bytes(),
+    );
+    let magic = digest::digest(&digest::SHA256, clock.random_id().as_bytes());
+    let mut store_id = clock.random_id();
+    store_id.truncate(STORE_ID_BYTES);
+    let store = StoreFile {
+        store_id,
+        epoch: 1,
+        secret: drawn.as_ref().first_chunk().copied().unwrap_or_default(),
+        frame_magic: magic.as_ref().first_chunk().copied().unwrap_or_default(),
+    };
+    let (new, path) = (dir.join(STORE_NEW), dir.join(STORE));
+    let write = || {
+        match fs.remove(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = fs.create(&new)?;
+        file.write_at(&store.encode(), 0)?;
+        file.sync()?;
+        fs.rename(&new, &path)?;
+        fs.sync_dir(dir)
+    };
+    write().map_err(failed("write", &path))?;
+    Ok(store)
+}

@@ -1,0 +1,115 @@
+//! The changes of one user, newest first, walked from commit to commit in the log.
+
+use std::sync::Arc;
+
+use profile_messages::event::EventKind;
+use profile_messages::query::PageBody;
+use profile_messages::record::Record;
+use profile_messages::reply::{FieldChange, HistoryChange, HistoryReply, QueryReply};
+use profile_messages::{FieldChanges, Gender, Position, ProfileFields};
+
+use super::caller::{Caller, Target};
+use super::read::read_error;
+use super::{ProfileService, cursor};
+use crate::error::ServiceError;
+
+impl ProfileService {
+    pub(super) async fn history(
+        &self,
+        caller: &Caller,
+        target: Target,
+        body: PageBody,
+    ) -> Result<QueryReply, ServiceError> {
+        let rows_max = self.page_rows(body.limit)?;
+        let _page = self.page_permit()?;
+        let current = self.current(&target)?.ok_or(ServiceError::ReadNotFound)?;
+        let subject = caller.principal.subject.as_str();
+        let scope = [
+            "history",
+            target.org.as_str(),
+            target.user.as_str(),
+            subject,
+        ];
+        let newest = match body.cursor.as_deref() {
+            None => current.position,
+            Some(sealed) => position(&cursor::open(&self.data_dir, &scope, sealed)?)?,
+        };
+        let (mut changes, mut bytes) = (Vec::new(), 0);
+        let mut next = self.record(newest).await?;
+        while let Some(record) = next.take() {
+            if changes.len() == rows_max || bytes > self.reads.page_bytes_max {
+                next = Some(record);
+                break;
+            }
+            let before = self.record(record.previous).await?;
+            let change = history_change(&record, before.as_deref());
+            bytes += serde_json::to_vec(&change).map_or(0, |json| json.len());
+            changes.push(change);
+            next = before;
+        }
+        let next_cursor = next
+            .map(|record| cursor::seal(&self.data_dir, &scope, &record.position.0.to_le_bytes()));
+        Ok(QueryReply::History(HistoryReply {
+            changes,
+            next_cursor,
+        }))
+    }
+
+    /// The record at a position; none before the first commit and none that was compacted away.
+    async fn record(&self, position: Position) -> Result<Option<Arc<Record>>, ServiceError> {
+        if position == Position::NONE {
+            return Ok(None);
+        }
+        self.ports.log.read_one(position).await.map_err(read_error)
+    }
+}
+
+fn position(place: &[u8]) -> Result<Position, ServiceError> {
+    let bytes: [u8; 8] = place.try_into().map_err(|_| ServiceError::Internal)?;
+    Ok(Position(u64::from_le_bytes(bytes)))
+}
+
+fn history_change(record: &Record, before: Option<&Record>) -> HistoryChange {
+    HistoryChange {
+        sequence: record.version.0,
+        change_date: record.at,
+        kind: record.kind.name().to_owned(),
+        editor_id: record.actor.clone(),
+        resource_owner: record.org.to_string(),
+        fields: field_changes(record, before),
+    }
+}
+
+/// New and old value of each field that changed; no old ones where there was nothing before.
+fn field_changes(record: &Record, before: Option<&Record>) -> Vec<FieldChange> {
+    let Some(after) = record.state.as_ref().map(|state| &state.fields) else {
+        return Vec::new();
+    };
+    let known_before = before
+        .and_then(|before| before.state.as_ref())
+        .map(|state| &state.fields);
+    let nothing = ProfileFields::default();
+    let changes = FieldChanges::between(known_before.unwrap_or(&nothing), after);
+    let shows_old = record.kind == EventKind::Changed;
+    let names = changes.names().into_iter();
+    names
+        .map(|name| FieldChange {
+            field: name.to_owned(),
+            old: known_before
+                .filter(|_| shows_old)
+                .map(|fields| value(fields, name)),
+            new: value(after, name),
+        })
+        .collect()
+}
+
+fn value(fields: &ProfileFields, name: &str) -> String {
+    match name {
+        "firstName" => fields.first_name.clone(),
+        "lastName" => fields.last_name.clone(),
+        "nickName" => fields.nick_name.clone(),
+        "displayName" => fields.display_name.clone(),
+        "preferredLanguage" => fields.preferred_language.clone(),
+        _ => Gender::name(fields.gender).to_owned(),
+    }
+}

@@ -1,0 +1,125 @@
+//! A NATS message into a request of the funnel. Nothing in here can panic on any input.
+
+use async_nats::HeaderMap;
+use profile_messages::command::{CommandRequest, CreateBody, PatchBody, TargetBody, UpdateBody};
+use profile_messages::envelope::Envelope;
+use profile_messages::json::decode_body;
+use profile_messages::query::{GetBody, PageBody, QueryRequest, ReplayBody};
+use profile_messages::subject::{Operation, RequestSubject};
+
+use crate::error::ServiceError;
+
+/// What a message asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    Command(CommandRequest),
+    Query(QueryRequest),
+}
+
+/// Reads the headers. Letter case does not matter, the first value of a name counts.
+///
+/// # Errors
+/// [`ServiceError::Headers`] with every header that is not of its form.
+pub(super) fn envelope(headers: Option<&HeaderMap>) -> Result<Envelope, ServiceError> {
+    Envelope::from_headers(|name| headers.and_then(|headers| first_value(headers, name)))
+        .map_err(ServiceError::Headers)
+}
+
+/// Names that differ in letter case only have lost their order by now: the one written as documented
+/// counts, else the least, so that the same request is always read the same.
+fn first_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .iter()
+        .map(|(found, values)| (AsRef::<str>::as_ref(found), values))
+        .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+        .min_by_key(|&(found, _)| (found != name, found))
+        .and_then(|(_, values)| values.first())
+        .map(|value| value.as_str())
+}
+
+/// Reads the body of `subject`'s operation.
+///
+/// # Errors
+/// [`ServiceError::Body`], or [`ServiceError::UserMismatch`] when the subject names another user than
+/// the body.
+pub(super) fn request(subject: &RequestSubject<'_>, body: &[u8]) -> Result<Request, ServiceError> {
+    let target = |in_body: &mut Option<String>| target(subject.user, in_body.take());
+    let command = match subject.operation {
+        Operation::Create => CommandRequest::Create(decode_body::<CreateBody>(body)?),
+        Operation::Update => {
+            let mut body = decode_body::<UpdateBody>(body)?;
+            let user_id = target(&mut body.user_id)?;
+            CommandRequest::Update { user_id, body }
+        }
+        Operation::Patch => {
+            let mut body = decode_body::<PatchBody>(body)?;
+            let user_id = target(&mut body.user_id)?;
+            CommandRequest::Patch { user_id, body }
+        }
+        Operation::Remove => {
+            let mut body = decode_body::<TargetBody>(body)?;
+            let user_id = target(&mut body.user_id)?;
+            CommandRequest::Remove { user_id }
+        }
+        Operation::MeUpdate => CommandRequest::UpdateMe {
+            body: decode_body(body)?,
+        },
+        Operation::MePatch => CommandRequest::PatchMe {
+            body: decode_body(body)?,
+        },
+        Operation::MeGet
+        | Operation::MeHistory
+        | Operation::Get
+        | Operation::History
+        | Operation::List
+        | Operation::Replay => return query(subject, body).map(Request::Query),
+    };
+    Ok(Request::Command(command))
+}
+
+fn query(subject: &RequestSubject<'_>, body: &[u8]) -> Result<QueryRequest, ServiceError> {
+    let target = |in_body: &mut Option<String>| target(subject.user, in_body.take());
+    Ok(match subject.operation {
+        Operation::Get => {
+            let mut body = decode_body::<GetBody>(body)?;
+            let user_id = target(&mut body.user_id)?;
+            QueryRequest::Get { user_id, body }
+        }
+        Operation::History => {
+            let mut body = decode_body::<PageBody>(body)?;
+            let user_id = target(&mut body.user_id)?;
+            QueryRequest::History { user_id, body }
+        }
+        Operation::MeGet => QueryRequest::GetMe {
+            body: decode_body(body)?,
+        },
+        Operation::MeHistory => QueryRequest::HistoryMe {
+            body: decode_body(body)?,
+        },
+        Operation::List => QueryRequest::List {
+            body: decode_body(body)?,
+        },
+        Operation::Replay => QueryRequest::Replay {
+            body: decode_body::<ReplayBody>(body)?,
+        },
+        Operation::Create
+        | Operation::Update
+        | Operation::Patch
+        | Operation::MeUpdate
+        | Operation::MePatch
+        | Operation::Remove => return Err(ServiceError::UnknownSubject),
+    })
+}
+
+/// The subject's user is the target. An empty id in the body is protobuf's absent one.
+fn target(in_subject: Option<&str>, in_body: Option<String>) -> Result<String, ServiceError> {
+    let in_body = in_body.unwrap_or_default();
+    match in_subject {
+        None => Ok(in_body),
+        Some(user) if in_body.is_empty() || in_body == user => Ok(user.to_owned()),
+        Some(_) => Err(ServiceError::UserMismatch),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! The end of an edge without losing a request that it has read.
+//!
+//! async-nats drops what arrives after its `drain` on the next wake-up of the connection, whether the
+//! server has seen the UNSUB or not. Told to stop after a number of messages, server and client count
+//! alike and nothing is lost, so that is the way as long as there is traffic to count. Ingress and
+//! egress are two connections so that nothing but the bus wakes the ingress while it stops.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::Client;
+use tokio::time::timeout;
+
+use super::NatsEdge;
+use super::connect::{Fence, fence};
+use super::ingress::Stop;
+
+/// Least number of further messages that the subscription takes before the server ends it.
+const FURTHER_MESSAGES_MIN: u64 = 64;
+/// Further messages for each message that arrived during one round trip.
+const FURTHER_MESSAGES_PER_ROUND_TRIP: u64 = 16;
+/// Without a message for so long the subscription is ended at once.
+const IDLE: Duration = Duration::from_millis(100);
+/// Longest wait for one round trip to the server.
+const FENCE_BOUND: Duration = Duration::from_secs(2);
+
+/// What became of the requests of an edge, counted over its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Taken from the subscription: answered + refused + dropped + unanswered.
+    pub read: u64,
+    /// Answered by the funnel, errors included.
+    pub answered: u64,
+    /// Answered with RESOURCE_EXHAUSTED or UNAVAILABLE without the funnel.
+    pub refused: u64,
+    /// Dropped by the reply rule.
+    pub dropped: u64,
+    /// Read and not answered: still in flight at the end of the bound, or not sendable.
+    pub unanswered: u64,
+    /// Received by the connection and never read: the full subscription dropped them, or they came
+    /// between UNSUB and its effect. At most so many; `$SRV` requests of that moment count too.
+    pub unread_unknown: u64,
+    /// The server has processed every answer.
+    pub flushed: bool,
+}
+
+pub(super) async fn drain(mut edge: NatsEdge, bound: Duration) -> DrainReport {
+    edge.discovery.stop().await;
+    let intake_bound = bound / 2;
+    if timeout(intake_bound, stop_intake(&mut edge)).await.is_err() {
+        tracing::warn!("requests kept arriving during the drain: refusing them");
+        edge.closing.store(true, Ordering::Relaxed);
+        edge.end_now().await;
+    }
+    let all = u32::try_from(edge.in_flight_requests_max).unwrap_or(u32::MAX);
+    let in_flight = std::sync::Arc::clone(&edge.in_flight);
+    let finished = timeout(bound / 2, in_flight.acquire_many(all)).await;
+    if finished.is_err() {
+        tracing::error!("requests were still in flight at the end of the drain");
+    }
+    let flushed = edge.egress_fence().await;
+    let _ = edge.ingress_fence().await;
+    let report = report(&edge, flushed.is_ok());
+    close(&edge.ingress).await;
+    close(&edge.egress).await;
+    tracing::info!(?report, "the nats edge is drained");
+    report
+}
+
+/// Ends the subscription so that the server's count and ours agree; returns when it has ended.
+async fn stop_intake(edge: &mut NatsEdge) {
+    if let Some(further) = further_messages(edge).await {
+        // Read before `unread`: a message that moves from one to the other is counted twice.
+        let read = edge.counters.read.get();
+        let last = read
+            .saturating_add(edge.unread())
+            .saturating_add(further)
+            .max(1);
+        edge.send(Stop::After(last)).await;
+    }
+    loop {
+        let before = edge.received();
+        if timeout(IDLE, &mut edge.ingress_task).await.is_ok() {
+            return;
+        }
+        if edge.received() == before && is_quiet(edge).await {
+            return edge.end_now().await;
+        }
+    }
+}
+
+/// How many messages to let in until the server stops by itself, from what arrives in a round trip;
+/// `None` when counting cannot work: after a reconnect the server counts from zero and we do not.
+async fn further_messages(edge: &NatsEdge) -> Option<u64> {
+    if edge.ingress.statistics().connects.load(Ordering::Relaxed) > 1 {
+        return None;
+    }
+    edge.ingress_fence().await.ok()?;
+    let before = edge.received();
+    edge.ingress_fence().await.ok()?;
+    let rate = edge.received().saturating_sub(before);
+    let further = rate.saturating_mul(FURTHER_MESSAGES_PER_ROUND_TRIP);
+    Some(further.max(FURTHER_MESSAGES_MIN))
+}
+
+/// Whether a round trip passes without a message; true as well when the server does not answer.
+async fn is_quiet(edge: &NatsEdge) -> bool {
+    let before = edge.received();
+    let passed = edge.ingress_fence().await;
+    passed.is_err() || edge.received() == before
+}
+
+impl NatsEdge {
+    pub(super) async fn ingress_fence(&self) -> Result<(), Fence> {
+        let passed = fence(&self.ingress, self.ingress.new_inbox(), FENCE_BOUND).await;
+        if passed.is_ok() {
+            self.fences.add_one();
+        }
+        passed
+    }
+
+    /// Under the first allowed reply prefix, where this user may publish, but where nobody listens.
+    pub(super) async fn egress_fence(&self) -> Result<(), Fence> {
+        let subject = format!("{}fence.{}", self.fence_prefix, self.clock.random_id());
+        fence(&self.egress, subject, FENCE_BOUND).await
+    }
+
+    /// Messages that the ingress connection has received, fences aside.
+    fn received(&self) -> u64 {
+        let received = &self.ingress.statistics().in_messages;
+        received
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.fences.get())
+    }
+
+    /// Messages received and not read: waiting in a subscription, or lost.
+    fn unread(&self) -> u64 {
+        let read = self.counters.read.get() + self.counters.discovery_read.get();
+        self.received().saturating_sub(read)
+    }
+
+    async fn send(&self, stop: Stop) {
+        // Fails only when the loop has ended, which is what is wanted.
+        let _ = self.stops.send(stop).await;
+    }
+
+    async fn end_now(&mut self) {
+        self.send(Stop::Now).await;
+        if timeout(FENCE_BOUND, &mut self.ingress_task).await.is_err() {
+            self.ingress_task.abort();
+        }
+    }
+}
+
+fn report(edge: &NatsEdge, flushed: bool) -> DrainReport {
+    let counters = &edge.counters;
+    let (read, answered, refused) = (
+        counters.read.get(),
+        counters.answered.get(),
+        counters.refused.get(),
+    );
+    let dropped = counters.dropped_no_reply.get() + counters.dropped_reply_forbidden.get();
+    DrainReport {
+        read,
+        answered,
+        refused,
+        dropped,
+        unanswered: read.saturating_sub(answered + refused + dropped),
+        unread_unknown: edge.unread(),
+        flushed,
+    }
+}
+
+/// Closes a connection on which nothing is under way any more.
+async fn close(client: &Client) {
+    // Fails only when it is closed already.
+    let _ = client.drain().await;
+}

@@ -1,0 +1,255 @@
+//! The command line: connection and format for all commands, and the commands.
+
+mod fields;
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use profile_messages::envelope::DEADLINE_MS_MAX;
+use profile_messages::query::PAGE_ROWS_MAX;
+
+pub(crate) use fields::{ClearableField, CreateArgs, FieldArgs, FileArg, PatchArgs, UpdateArgs};
+pub(crate) use values::{RoleGrant, Secret, duration};
+
+use crate::exit;
+
+/// The command line client of profile-service.
+#[derive(Debug, Parser)]
+#[command(name = "profilectl", version, about, after_help = exit::help())]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Address of the NATS server; several are separated by commas
+    #[arg(long, global = true, env = "NATS_URL", value_name = "URL")]
+    #[arg(default_value = "nats://127.0.0.1:4222")]
+    pub(crate) server: String,
+    /// NATS user
+    #[arg(long, global = true, env = "PROFILECTL_NATS_USER", value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Password of the NATS user; better given in the environment
+    #[arg(
+        long,
+        global = true,
+        env = "PROFILECTL_NATS_PASSWORD",
+        hide_env_values = true
+    )]
+    pub(crate) password: Option<Secret>,
+    /// File of NATS credentials (JWT and seed)
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "nkey")]
+    pub(crate) creds: Option<PathBuf>,
+    /// File of an NKey seed
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) nkey: Option<PathBuf>,
+    /// Where replies go [default: _INBOX.<user> with --user, else _INBOX]
+    #[arg(long, global = true, value_name = "PREFIX")]
+    pub(crate) inbox_prefix: Option<String>,
+    /// Bearer token; better given in the environment or a file
+    #[arg(long, global = true, env = "PROFILE_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<Secret>,
+    /// File with the bearer token; goes before --token and PROFILE_TOKEN
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Organization: the context of a request, the filter of watch, the claim of a minted token
+    #[arg(long, global = true, value_name = "ORG")]
+    pub(crate) org: Option<String>,
+    /// How long to wait for an answer, e.g. 500ms, 5s, 1m
+    #[arg(long, global = true, default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Print bodies as the service sends them: replies to stdout, errors to stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Human,
+    Json,
+}
+
+impl Global {
+    pub(crate) fn format(&self) -> Format {
+        if self.json {
+            Format::Json
+        } else {
+            Format::Human
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Create a human user with a profile
+    Create(CreateArgs),
+    /// Show a profile
+    Get(GetArgs),
+    /// Replace all six profile fields
+    ///
+    /// This is a full replacement: a nick name, language or gender that is left out is cleared, a
+    /// display name that is left out becomes "<first name> <last name>", and a missing first or last
+    /// name is refused. To change only some fields, use patch.
+    Update(UpdateArgs),
+    /// Change only the named profile fields
+    Patch(PatchArgs),
+    /// Show the changes of a profile, newest first
+    History(HistoryArgs),
+    /// List the users of the organization by display name
+    List(ListArgs),
+    /// Remove a user for ever; the id is never used again
+    Remove(RemoveArgs),
+    /// Print change events, one a line
+    Watch(WatchArgs),
+    /// Mint a token for development and tests
+    Token(TokenArgs),
+}
+
+/// Whose profile.
+#[derive(Debug, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct Target {
+    /// Id of the user
+    #[arg(value_name = "USER_ID")]
+    pub(crate) user_id: Option<String>,
+    /// The caller's own profile: the subject of the token
+    #[arg(long)]
+    pub(crate) me: bool,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct WriteArgs {
+    /// Makes a repetition answer as the first time; one is made up when none is given, and shown
+    /// when the outcome is unknown
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    /// Refuse unless the user has this version; 0: must not exist
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) expected_version: Option<u64>,
+    /// Refuse when the change cannot be made within this time, in milliseconds
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=DEADLINE_MS_MAX))]
+    pub(crate) deadline_ms: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Answer only from this version on; waits a bounded time
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) min_version: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PageArgs {
+    /// Rows of a page
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..=PAGE_ROWS_MAX))]
+    pub(crate) limit: Option<u64>,
+    /// Continue after a page, with the cursor it showed
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    /// Page through to the end
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Beginning of the display name, letter case aside
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// Id of the user
+    #[arg(value_name = "USER_ID")]
+    pub(crate) user_id: String,
+    /// Really: nothing is asked, and nothing brings the user back
+    #[arg(long, required = true)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Only this user [default: all]
+    #[arg(value_name = "USER_ID")]
+    pub(crate) user_id: Option<String>,
+    /// Events kept in the stream from this position of the log on, then live ones
+    #[arg(long, value_name = "POSITION", conflicts_with = "all")]
+    pub(crate) from_position: Option<u64>,
+    /// All events kept in the stream, then live ones
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// End after this many events [default: end on ctrl-c]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct TokenArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<TokenAction>,
+    #[command(flatten)]
+    pub(crate) mint: MintArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenAction {
+    /// Make a key set: the private key for minting and the public one for the service
+    InitKeys {
+        /// Directory to write into
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MintArgs {
+    /// Sign with the development key of the data directory
+    #[arg(long, conflicts_with = "key")]
+    pub(crate) dev: bool,
+    /// Data directory of the development key
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub(crate) data_dir: PathBuf,
+    /// Sign with this private key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Subject of the token: the user id of the caller
+    #[arg(long, value_name = "USER_ID")]
+    pub(crate) sub: Option<String>,
+    /// Role, in the organization --org or in the one named after `=`; may be repeated
+    #[arg(long, value_name = "ROLE[=ORG]")]
+    pub(crate) role: Vec<RoleGrant>,
+    /// How long the token is valid, e.g. 15m, 1h
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    pub(crate) ttl: Duration,
+    /// Issuer of the token; needed with --key [default: that of profiled --dev]
+    #[arg(long)]
+    pub(crate) issuer: Option<String>,
+    /// Audience of the token; needed with --key [default: that of profiled --dev]
+    #[arg(long)]
+    pub(crate) audience: Option<String>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! The connection to NATS: opened from the options, and one request with its answer.
+
+use async_nats::{
+    Client, ConnectErrorKind, ConnectOptions, Event, Message, RequestErrorKind, ServerError,
+};
+use bytes::Bytes;
+use profile_messages::envelope;
+use profile_messages::error::{ErrorCode, Status};
+use tokio::sync::mpsc;
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::request::{Effect, Request};
+
+/// Notices of the connection that wait to be read; more are dropped.
+const NOTICES_MAX: usize = 64;
+
+/// What the connection tells beside messages.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    Disconnected,
+    Connected,
+    /// Messages came faster than they were printed, and some were dropped.
+    Dropped,
+    /// A permission, mostly: the server's own text.
+    Refused(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) notices: mpsc::Receiver<Notice>,
+}
+
+/// # Errors
+/// No connection, refused credentials, or credential files that cannot be read.
+pub(crate) async fn connect(global: &Global) -> Result<Connection, Failure> {
+    let (sender, notices) = mpsc::channel(NOTICES_MAX);
+    let mut options = credentials(ConnectOptions::new(), global)
+        .await?
+        .name("profilectl")
+        .connection_timeout(global.timeout)
+        .request_timeout(Some(global.timeout))
+        .event_callback(move |event| {
+            // A full channel drops the notice: the messages go on.
+            let _ = notice(event).map(|notice| sender.try_send(notice));
+            std::future::ready(())
+        });
+    if let Some(prefix) = inbox_prefix(global) {
+        options = options.custom_inbox_prefix(prefix);
+    }
+    let client = options
+        .connect(servers(&global.server))
+        .await
+        .map_err(|error| match error.kind() {
+            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                Failure::Credentials(error.to_string())
+            }
+            ConnectErrorKind::ServerParse
+            | ConnectErrorKind::Dns
+            | ConnectErrorKind::TimedOut
+            | ConnectErrorKind::Tls
+            | ConnectErrorKind::Io
+            | ConnectErrorKind::MaxReconnects => Failure::NoConnection(error.to_string()),
+        })?;
+    Ok(Connection { client, notices })
+}
+
+/// `_INBOX.<user>` when a NATS user is given: the house's permissions keep inboxes of users apart.
+pub(crate) fn inbox_prefix(global: &Global) -> Option<String> {
+    let of_user = || global.user.as_ref().map(|user| format!("_INBOX.{user}"));
+    global.inbox_prefix.clone().or_else(of_user)
+}
+
+impl Connection {
+    /// Sends one request and waits for its answer.
+    ///
+    /// # Errors
+    /// The service's error answer, or why there is none.
+    pub(crate) async fn ask(&mut self, request: Request) -> Result<Bytes, Failure> {
+        let Request {
+            subject,
+            headers,
+            body,
+            effect,
+        } = request;
+        let message = async_nats::Request::new().headers(headers).payload(body);
+        let answer = self.client.send_request(subject.clone(), message);
+        tokio::pin!(answer);
+        let answer = loop {
+            tokio::select! {
+                answer = &mut answer => break answer,
+                Some(notice) = self.notices.recv() => {
+                    if let Notice::Refused(text) = notice {
+                        return Err(refused(text, effect));
+                    }
+                }
+            }
+        };
+        match answer {
+            Ok(message) => read_answer(message, &effect),
+            Err(error) => Err(match error.kind() {
+                RequestErrorKind::NoResponders => Failure::NoResponders { subject },
+                RequestErrorKind::TimedOut => {
+                    let cause = format!("no answer in time from {subject}");
+                    unanswered(effect, cause, Failure::TimedOut { subject })
+                }
+                RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
+                    Failure::usage(error.to_string())
+                }
+                RequestErrorKind::Other => {
+                    let cause = error.to_string();
+                    unanswered(effect, cause.clone(), Failure::NoConnection(cause))
+                }
+            }),
+        }
+    }
+}
+
+/// Refused to publish: certainly not done. Anything else, e.g. the inbox: the answer is lost.
+fn refused(text: String, effect: Effect) -> Failure {
+    if text.to_lowercase().contains("for publish") {
+        return Failure::Refused(text);
+    }
+    let cause = format!("the NATS server refuses ({text}), see --inbox-prefix");
+    unanswered(effect, cause, Failure::Refused(text))
+}
+
+/// A change without an answer may have been done; a read is what `read` says.
+fn unanswered(effect: Effect, cause: String, read: Failure) -> Failure {
+    match effect {
+        Effect::Read => read,
+        Effect::Change { key } => Failure::OutcomeUnknown { cause, key },
+    }
+}
+
+fn read_answer(message: Message, effect: &Effect) -> Result<Bytes, Failure> {
+    let header = |name: &str| {
+        let headers = message.headers.as_ref()?;
+        headers.get(name).map(|value| value.as_str().to_owned())
+    };
+    let Some(http) = header(envelope::SERVICE_ERROR_CODE) else {
+        return Ok(message.payload);
+    };
+    let status = serde_json::from_slice(&message.payload)
+        .unwrap_or_else(|_| status_of_headers(&http, header(envelope::SERVICE_ERROR)));
+    let key = match effect {
+        Effect::Read => None,
+        Effect::Change { key } => Some(key.clone()),
+    };
+    Err(Failure::Answer {
+        status,
+        body: message.payload,
+        key,
+    })
+}
+
+/// A status made of the error headers alone, for an answer whose body is not one.
+fn status_of_headers(http: &str, text: Option<String>) -> Status {
+    let code = ErrorCode::ALL
+        .into_iter()
+        .find(|code| code.http().to_string() == http)
+        .unwrap_or(ErrorCode::Internal);
+    Status {
+        code: code.grpc(),
+        message: text.unwrap_or_else(|| format!("error {http}")),
+        details: Vec::new(),
+    }
+}
+
+async fn credentials(
+    mut options: ConnectOptions,
+    global: &Global,
+) -> Result<ConnectOptions, Failure> {
+    if let Some(user) = &global.user {
+        let password = global
+            .password
+            .as_ref()
+            .map_or("", |secret| secret.reveal());
+        options = options.user_and_password(user.clone(), password.to_owned());
+    }
+    if let Some(path) = &global.creds {
+        options = options.credentials_file(path).await.map_err(|error| {
+            Failure::usage(format!(
+                "cannot use credentials {}: {error}",
+                path.display()
+            ))
+        })?;
+    }
+    if let Some(path) = &global.nkey {
+        let seed = std::fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
+        options = options.nkey(seed.trim().to_owned());
+    }
+    Ok(options)
+}
+
+fn servers(text: &str) -> Vec<String> {
+    text.split(',').map(|url| url.trim().to_owned()).collect()
+}
+
+fn notice(event: Event) -> Option<Notice> {
+    match event {
+        Event::Connected => Some(Notice::Connected),
+        Event::Disconnected | Event::Closed => Some(Notice::Disconnected),
+        Event::SlowConsumer(_) => Some(Notice::Dropped),
+        Event::ServerError(ServerError::SlowConsumer(_)) => Some(Notice::Dropped),
+        Event::ServerError(ServerError::AuthorizationViolation) => {
+            Some(Notice::Refused("authorization violation".to_owned()))
+        }
+        Event::ServerError(ServerError::Other(text)) => Some(Notice::Refused(text)),
+        Event::LameDuckMode | Event::Draining | Event::ClientError(_) => None,
+    }
+}

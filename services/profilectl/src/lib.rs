@@ -1,0 +1,3 @@
+//! What the command line client and the tests share.
+
+pub mod token;

@@ -1,0 +1,163 @@
+//! `watch`: change events, live or from the stream, one a line.
+
+use std::pin::Pin;
+
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::{HeaderMap, jetstream};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use profile_messages::envelope;
+use profile_messages::subject::EVENT_STREAM;
+use profile_messages::{OrgId, UserId};
+
+use crate::args::{Global, WatchArgs};
+use crate::client::{self, Connection, Notice};
+use crate::failure::Failure;
+use crate::output;
+
+/// An event message: its headers and the CloudEvent.
+type Delivered = (Option<HeaderMap>, Bytes);
+type Events = Pin<Box<dyn Stream<Item = Result<Delivered, Failure>>>>;
+
+/// Prints events until ctrl-c or `--count`.
+///
+/// # Errors
+/// No connection, a subscription that the server refuses, a stream that cannot be read.
+pub(crate) async fn watch(global: &Global, args: &WatchArgs) -> Result<(), Failure> {
+    let filter = filter(global.org.as_deref(), args.user_id.as_deref())?;
+    let mut connection = client::connect(global).await?;
+    let mut events = if args.all || args.from_position.is_some() {
+        stored(&connection, &filter).await?
+    } else {
+        live(&connection, &filter).await?
+    };
+    output::note(&format!("watching {filter}"));
+    let first = args.from_position.unwrap_or(0);
+    // One listener for the whole run: a new one would miss a ctrl-c between two events.
+    let interrupt = tokio::signal::ctrl_c();
+    tokio::pin!(interrupt);
+    let mut left = args.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let Some((headers, payload)) =
+            next(&mut connection, &mut events, interrupt.as_mut()).await?
+        else {
+            return Ok(());
+        };
+        let position = headers.as_ref().and_then(position);
+        // An empty payload stands where an event of a removed user was.
+        if payload.is_empty() || position.is_some_and(|position| position < first) {
+            continue;
+        }
+        output::event(&payload, position, global.format())?;
+        left -= 1;
+    }
+    Ok(())
+}
+
+/// `profile-event.v1.<org or *>.<user or *>.>`
+///
+/// # Errors
+/// Usage, when an id is not of the form: it could widen the filter.
+fn filter(org: Option<&str>, user: Option<&str>) -> Result<String, Failure> {
+    let org = org.map(OrgId::parse).transpose();
+    let user = user.map(UserId::parse).transpose();
+    let (Ok(org), Ok(user)) = (&org, &user) else {
+        let text = "organization and user: 1 to 200 characters of A-Z, a-z, 0-9, _ and -";
+        return Err(Failure::usage(text));
+    };
+    let org = org.as_ref().map_or("*", OrgId::as_str);
+    let user = user.as_ref().map_or("*", UserId::as_str);
+    Ok(format!("profile-event.v1.{org}.{user}.>"))
+}
+
+/// The next event; `None` on ctrl-c.
+async fn next(
+    connection: &mut Connection,
+    events: &mut Events,
+    mut interrupt: Pin<&mut impl Future<Output = std::io::Result<()>>>,
+) -> Result<Option<Delivered>, Failure> {
+    loop {
+        tokio::select! {
+            interrupted = interrupt.as_mut() => return Ok(interrupted.map(|()| None)?),
+            event = events.next() => match event {
+                Some(event) => return event.map(Some),
+                None => return Err(Failure::NoConnection("the subscription ended".to_owned())),
+            },
+            Some(notice) = connection.notices.recv() => match notice {
+                Notice::Refused(text) => return Err(Failure::Refused(text)),
+                Notice::Disconnected => output::note("disconnected: live events may be missed"),
+                Notice::Connected => output::note("connected"),
+                Notice::Dropped => output::note("too slow: events were dropped"),
+            },
+        }
+    }
+}
+
+async fn live(connection: &Connection, filter: &str) -> Result<Events, Failure> {
+    let broken = |error: &dyn std::error::Error| Failure::NoConnection(error.to_string());
+    let subscription = connection
+        .client
+        .subscribe(filter.to_owned())
+        .await
+        .map_err(|error| broken(&error))?;
+    // The subscription is in force once the server has answered the flush.
+    connection
+        .client
+        .flush()
+        .await
+        .map_err(|error| broken(&error))?;
+    Ok(Box::pin(
+        subscription.map(|message| Ok((message.headers, message.payload))),
+    ))
+}
+
+/// From the beginning: a position is a place in the log, not in the stream, so `--from-position`
+/// reads the header of every event.
+async fn stored(connection: &Connection, filter: &str) -> Result<Events, Failure> {
+    let unread = |error: &dyn std::error::Error| {
+        Failure::other(format!("cannot read the stream {EVENT_STREAM}: {error}"))
+    };
+    let config = pull::OrderedConfig {
+        filter_subject: filter.to_owned(),
+        deliver_policy: DeliverPolicy::All,
+        ..pull::OrderedConfig::default()
+    };
+    let messages = jetstream::new(connection.client.clone())
+        .get_stream(EVENT_STREAM)
+        .await
+        .map_err(|error| unread(&error))?
+        .create_consumer(config)
+        .await
+        .map_err(|error| unread(&error))?
+        .messages()
+        .await
+        .map_err(|error| unread(&error))?;
+    Ok(Box::pin(messages.map(move |message| match message {
+        Ok(message) => Ok((message.message.headers, message.message.payload)),
+        Err(error) => Err(unread(&error)),
+    })))
+}
+
+fn position(headers: &HeaderMap) -> Option<u64> {
+    headers.get(envelope::POSITION)?.as_str().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_names_what_is_given_and_nothing_wider() {
+        let text = |org, user| filter(org, user).ok();
+        assert_eq!(text(None, None).unwrap(), "profile-event.v1.*.*.>");
+        assert_eq!(text(Some("o"), None).unwrap(), "profile-event.v1.o.*.>");
+        assert_eq!(
+            text(Some("o"), Some("u")).unwrap(),
+            "profile-event.v1.o.u.>"
+        );
+        for wider in ["*", ">", "a.b", ""] {
+            assert_eq!(text(Some(wider), None), None);
+            assert_eq!(text(None, Some(wider)), None);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Everything against a real nats-server, in one binary: a module for each subject.
+
+mod edge;
+mod micro;
+mod nats_edge;
+mod nats_shutdown;
+mod permissions;
+mod schemas;
+mod service;

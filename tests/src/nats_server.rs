@@ -1,0 +1,160 @@
+//! A real nats-server as a child process: its own port, its own store, gone when dropped.
+//!
+//! By default it runs `config/nats-server.conf`, the file that is shipped, so that every test also
+//! tests the permissions in it.
+
+mod process;
+mod users;
+
+use std::fs;
+
+pub use process::LogLine;
+pub use users::{Connection, NatsUser};
+
+use crate::ports::HeldPort;
+use crate::repository;
+use crate::temp_dir::TempDir;
+use process::Process;
+
+/// Who may connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The users of `config/nats-server.conf` with their permissions.
+    Shipped,
+    /// Anybody may do anything: for tests of one part against a bus.
+    Open,
+}
+
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    pub access: Access,
+    /// Lines of configuration behind the rest, for example `max_payload: 8KB`.
+    pub extra_config: String,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            access: Access::Shipped,
+            extra_config: String::new(),
+        }
+    }
+}
+
+impl ServerOptions {
+    pub fn open() -> Self {
+        Self {
+            access: Access::Open,
+            ..Self::default()
+        }
+    }
+}
+
+/// A running (or, after [`NatsServer::stop`], stopped) server with JetStream.
+///
+/// Its methods block for as long as the server takes, at most ten seconds, then panic with its log.
+#[derive(Debug)]
+pub struct NatsServer {
+    // Dropped in this order: the process goes before its folder does.
+    process: Option<Process>,
+    options: ServerOptions,
+    port: HeldPort,
+    folder: TempDir,
+}
+
+impl NatsServer {
+    /// Starts a server with an empty store and waits until it is ready.
+    ///
+    /// # Panics
+    /// When no nats-server can be had (the advice of `tools/nats-server.sh`) or it does not start.
+    pub fn start(options: ServerOptions) -> Self {
+        let mut server = Self {
+            process: None,
+            options,
+            port: HeldPort::take(),
+            folder: TempDir::create(),
+        };
+        server.start_again();
+        server
+    }
+
+    /// Starts a stopped server again, with the same port and store.
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "the server runs already");
+        let config = self.folder.join("nats-server.conf");
+        fs::write(&config, self.config()).expect("the configuration can be written");
+        let store = self.folder.join("store");
+        self.process = Some(Process::start(&config, &store, self.port.number()));
+    }
+
+    /// Ends the server in order (SIGTERM) and waits until it is gone. Port and store stay.
+    pub fn stop(&mut self) {
+        self.process.take().expect("the server runs").terminate();
+    }
+
+    /// Ends the server at once (SIGKILL). Port and store stay.
+    pub fn kill(&mut self) {
+        drop(self.process.take().expect("the server runs"));
+    }
+
+    /// [`NatsServer::stop`], then [`NatsServer::start_again`].
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Freezes the server (SIGSTOP): connections stay open and nothing answers.
+    pub fn pause(&self) {
+        self.running().pause();
+    }
+
+    /// Thaws a frozen server (SIGCONT).
+    pub fn resume(&self) {
+        self.running().resume();
+    }
+
+    /// Empties the store of a stopped server, as losing its volume would.
+    pub fn wipe_store(&self) {
+        assert!(self.process.is_none(), "stop the server first");
+        fs::remove_dir_all(self.folder.join("store")).expect("the store can be removed");
+    }
+
+    /// `nats://127.0.0.1:PORT`, without credentials.
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.port.address())
+    }
+
+    /// The address of its HTTP monitoring, for `/healthz`, `/connz`, `/jsz`.
+    pub fn monitoring_url(&self) -> String {
+        self.running().monitoring_url()
+    }
+
+    /// `(major, minor)` of the program in use.
+    pub fn version(&self) -> (u32, u32) {
+        self.running().version()
+    }
+
+    /// The last lines of its log.
+    pub fn log(&self) -> Vec<LogLine> {
+        self.running().log()
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("the server runs")
+    }
+
+    fn config(&self) -> String {
+        let base = match self.options.access {
+            Access::Shipped => fs::read_to_string(repository::file("config/nats-server.conf"))
+                .expect("config/nats-server.conf"),
+            Access::Open => {
+                "host: 127.0.0.1\njetstream { sync_interval: \"1s\" }\nhttp: \"127.0.0.1:8222\"\n"
+                    .to_owned()
+            }
+        };
+        format!("{base}\n{}\n", self.options.extra_config)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! The real `profiled` as a child process, with its own data directory and its own token key.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use profilectl::token::{SigningKey, init_keys};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::nats_server::{NatsServer, NatsUser};
+use crate::temp_dir::TempDir;
+
+/// Issuer and audience of every token that the harness mints.
+pub const ISSUER: &str = "https://issuer.example";
+pub const AUDIENCE: &str = "profile";
+
+const SILENCE_SECONDS_MAX: u64 = 60;
+
+/// A running (or, after [`Service::kill`] or [`Service::stop`], ended) service.
+///
+/// Its methods block for as long as the service takes, a minute at most, then panic with its log.
+#[derive(Debug)]
+pub struct Service {
+    // Dropped in this order: the process goes before its folder does.
+    child: Option<Child>,
+    key: SigningKey,
+    log: Arc<Mutex<Vec<String>>>,
+    folder: TempDir,
+}
+
+impl Service {
+    /// Starts the service on `server` with an empty data directory and waits until it is ready.
+    /// `extra` is configuration (TOML, whole sections).
+    pub fn start(server: &NatsServer, extra: &str) -> Service {
+        let mut service = Service::prepared(server, extra);
+        service.start_again();
+        service
+    }
+
+    /// Everything but the process: for a test of what makes it refuse to start.
+    pub fn prepared(server: &NatsServer, extra: &str) -> Service {
+        let folder = TempDir::create();
+        let key = init_keys(&folder.join("keys")).expect("a key can be made");
+        let config = config(server, &folder, extra);
+        fs::write(folder.join("profiled.toml"), config).expect("the folder can be written");
+        Service {
+            child: None,
+            key,
+            log: Arc::default(),
+            folder,
+        }
+    }
+
+    /// Starts the process again on the same data and waits until it is ready.
+    pub fn start_again(&mut self) {
+        let (child, lines) = self.spawn();
+        self.child = Some(child);
+        loop {
+            match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
+                Ok(line) if line.contains("\"message\":\"ready\"") => return,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => panic!("profiled ended:\n{}", self.log()),
+                Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
+            }
+        }
+    }
+
+    /// Starts a process that is expected to end by itself; returns how, the log tells why.
+    pub fn start_and_end(&mut self) -> ExitStatus {
+        let (mut child, lines) = self.spawn();
+        loop {
+            match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
+                Ok(line) if line.contains("\"message\":\"ready\"") => {
+                    let _ = child.kill();
+                    panic!("profiled got ready:\n{}", self.log());
+                }
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
+            }
+        }
+        child.wait().expect("our own child can be waited for")
+    }
+
+    /// SIGKILL: nothing is closed.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("our own child takes signals");
+            child.wait().expect("our own child can be waited for");
+        }
+    }
+
+    /// SIGTERM, as an orchestrator does it; returns after the end.
+    pub fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the service runs");
+        kill_process(Pid::from_child(&child), Signal::TERM).expect("our own child takes signals");
+        child.wait().expect("our own child can be waited for")
+    }
+
+    /// The process id, for a look at its memory.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the service runs").id()
+    }
+
+    /// Everything that was logged so far, over all starts.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("the log is not poisoned").join("\n")
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// The key whose tokens the service accepts.
+    pub fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    fn spawn(&self) -> (Child, Receiver<String>) {
+        let mut command = Command::new(binary("profiled"));
+        command
+            .arg("--config")
+            .arg(self.folder.join("profiled.toml"));
+        command
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("profiled can be started");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let (sender, lines) = channel();
+        let log = Arc::clone(&self.log);
+        // Reads to the end, also when nobody listens any more: a full pipe would stop the service.
+        thread::spawn(move || keep_lines(stderr, &log, &sender));
+        (child, lines)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A binary of this workspace, as `make test` builds it beside the tests.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    let folder = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("target/<profile>/deps");
+    let binary = folder.join(name);
+    assert!(
+        binary.exists(),
+        "{name} is not built: run `make test`, or `cargo build --bins` first"
+    );
+    binary
+}
+
+fn config(server: &NatsServer, folder: &TempDir, extra: &str) -> String {
+    let (ingress, egress) = (NatsUser::Ingress, NatsUser::Egress);
+    let (data, jwks) = (folder.join("data"), folder.join("keys").join("jwks.json"));
+    format!(
+        r#"
+data_dir = "{data}"
+
+[nats]
+urls = ["{url}"]
+
+[nats.ingress]
+user = "{ingress}"
+password = "{ingress_password}"
+
+[nats.egress]
+user = "{egress}"
+password = "{egress_password}"
+
+[[auth.issuers]]
+issuer = "{ISSUER}"
+audiences = ["{AUDIENCE}"]
+algorithms = ["EdDSA"]
+jwks_file = "{jwks}"
+
+{extra}
+"#,
+        data = data.display(),
+        jwks = jwks.display(),
+        url = server.url(),
+        ingress = ingress.name(),
+        ingress_password = ingress.password(),
+        egress = egress.name(),
+        egress_password = egress.password(),
+    )
+}
+
+fn keep_lines(stderr: ChildStderr, log: &Mutex<Vec<String>>, sender: &Sender<String>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        log.lock()
+            .expect("the log is not poisoned")
+            .push(line.clone());
+        let _ = sender.send(line);
+    }
+}

@@ -1,0 +1,8 @@
+//! The habits of this repository, checked. Each rule is a line of a table; a finding names file, line
+//! and reason.
+
+mod arrows;
+mod dependencies;
+mod documents;
+mod sources;
+mod words;

@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Brings the shipped docker-compose.yml up, changes a profile over NATS, reads the events, kills the
+# service (SIGKILL), starts it again and checks that nothing is lost. Everything is removed afterwards.
+#
+# Needs Docker and `docker compose` or docker-compose 1.29. Without a running Docker daemon it starts
+# one of its own, which needs root and Debian's docker.io, docker-compose and busybox-static. Where
+# images cannot be pulled or built it uses stand-ins made of what is here (tools/stand-in-images.sh);
+# an override file then changes the names of the images and nothing else.
+#
+# PULL=never: stand-ins at once. BINARIES=FOLDER: profiled and profilectl for them, not target/release.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly PULL_SECONDS_MAX=300 HEALTHY_SECONDS_MAX=60
+readonly scratch="${CARGO_TARGET_DIR:-$PWD/target}/compose-test"
+readonly override="$scratch/images.yml"
+# Any free port: the test itself stays inside the network of the stack.
+export NATS_PORT=${NATS_PORT:-0}
+# Stand-ins for the two variables that only `ctl` takes.
+export PROFILE_TOKEN="" PROFILECTL_NATS_PASSWORD=""
+daemon=""
+
+say() { printf 'compose-test: %s\n' "$*"; }
+fail() {
+    say "FAILED: $*" >&2
+    compose logs --tail 30 >&2 || true
+    exit 1
+}
+
+compose() { "${compose[@]}" --project-name profile-compose-test "${files[@]}" "$@"; }
+ctl() { compose run --rm -T "${as[@]}" ctl "$@"; }
+
+ensure_daemon() {
+    if docker info >/dev/null 2>&1; then return; fi
+    [[ $(id -u) == 0 ]] || { say "no Docker daemon, and starting one needs root" >&2; exit 1; }
+    command -v dockerd >/dev/null ||
+        { say "no dockerd (Debian: apt-get install docker.io docker-compose busybox-static)" >&2; exit 1; }
+    export DOCKER_HOST="unix://$scratch/docker.sock"
+    dockerd --host "$DOCKER_HOST" --data-root "$scratch/docker" --exec-root "$scratch/exec" \
+        --pidfile "$scratch/docker.pid" >"$scratch/dockerd.log" 2>&1 &
+    daemon=$!
+    for ((i = 0; i < 30; i++)); do
+        if docker info >/dev/null 2>&1; then return; fi
+        kill -0 "$daemon" 2>/dev/null || break
+        sleep 1
+    done
+    tail -5 "$scratch/dockerd.log" >&2
+    say "dockerd does not start" >&2
+    exit 1
+}
+
+ensure_images() {
+    if [[ ${PULL:-} != never ]] && timeout "$PULL_SECONDS_MAX" docker pull --quiet nats:2.15-alpine &&
+        docker build --tag profile-service .; then
+        return
+    fi
+    say "official images cannot be had here: stand-ins"
+    [[ -n ${BINARIES:-} ]] || cargo build --release --locked -p profile -p profilectl
+    tools/stand-in-images.sh "$scratch/images" "${BINARIES:-${CARGO_TARGET_DIR:-target}/release}"
+    {
+        echo "services:"
+        printf '  %s: { image: "profile-nats:stand-in" }\n' secrets nats
+        printf '  %s: { image: "profile-service:stand-in" }\n' keys profile ctl
+    } >"$override"
+    files+=(-f "$override")
+}
+
+await_healthy() {
+    local id
+    id=$(compose ps -q profile)
+    for ((i = 0; i < HEALTHY_SECONDS_MAX; i++)); do
+        [[ $(docker inspect --format '{{.State.Health.Status}}' "$id") != healthy ]] || return 0
+        sleep 1
+    done
+    fail "the service is not healthy after $HEALTHY_SECONDS_MAX s"
+}
+
+# `as_user NAME`: the following `ctl` speaks as this user of the bus.
+as_user() {
+    local password
+    password=$(compose exec -T nats cat "/secrets/$1")
+    as=(-e "PROFILECTL_NATS_USER=$1" -e "PROFILECTL_NATS_PASSWORD=$password" -e "PROFILE_TOKEN=$token")
+}
+
+# The versions of the first N events of the user, in a line.
+event_versions() {
+    as_user consumer
+    ctl --json watch user1 --all --count "$1" |
+        grep -o '"userversion": *"\?[0-9]*' | grep -o '[0-9]*$' | tr '\n' ' '
+}
+
+nick_name_is() {
+    as_user requester
+    ctl --json get user1 | grep -q "\"nickName\": *\"$1\"" || fail "the nick name is not $1"
+}
+
+clean_up() {
+    if docker info >/dev/null 2>&1; then compose down --volumes --remove-orphans >/dev/null 2>&1 || true; fi
+    if [[ -n $daemon ]]; then
+        kill "$daemon" && wait "$daemon" || true
+    fi
+    rm -rf "$scratch"
+}
+
+rm -rf "$scratch"
+mkdir -p "$scratch"
+files=(-f docker-compose.yml)
+as=()
+token=""
+if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+ensure_daemon
+ensure_images
+
+say "one command"
+compose up -d
+await_healthy
+
+say "a change over NATS and its events"
+token=$(ctl token --key /keys/signing-key.pem --issuer profile-compose --audience profile \
+    --sub admin1 --org org1 --role ORG_OWNER)
+as_user requester
+ctl create --user-id user1 --user-name u1 --first-name Ada --last-name Byron --email ada@example.com
+ctl update user1 --first-name Ada --last-name Lovelace --nick-name first
+[[ $(event_versions 2) == "1 2 " ]] || fail "the events of versions 1 and 2 did not come"
+
+say "kill -9 of the service, and start"
+docker kill --signal KILL "$(compose ps -q profile)" >/dev/null
+compose start profile
+await_healthy
+nick_name_is first
+ctl patch user1 --nick-name second
+nick_name_is second
+[[ $(event_versions 3) == "1 2 3 " ]] || fail "events were lost, doubled or out of order"
+
+say "a second start leaves passwords, keys and data"
+compose down
+compose up -d
+await_healthy
+nick_name_is second
+say "passed"

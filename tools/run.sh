@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# The main job in one go: a nats-server, the service on embedded storage, one create and one update by
+# request-reply, the events received by a subscriber. Stays up afterwards unless ONCE=1.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+port=${NATS_PORT:-4222}
+run=${RUN_DIR:-run}
+fail() { printf '\n%s\n' "$*" >&2; exit 1; }
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+
+server=$(tools/nats-server.sh)
+cargo build --quiet --locked --bin profiled --bin profilectl ||
+  fail "The build failed. It needs the Rust toolchain of rust-toolchain.toml and a C compiler (cc)."
+bin=${CARGO_TARGET_DIR:-$PWD/target}/debug
+mkdir -p "$run"
+
+# Passwords of the four users of config/nats-server.conf, made once and kept with the data.
+if [ ! -f "$run/passwords.env" ]; then
+  (
+    umask 077
+    for name in INGRESS EGRESS REQUESTER CONSUMER; do
+      printf 'NATS_%s_PASSWORD=p%s\n' "$name" "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
+    done >"$run/passwords.env"
+  )
+fi
+set -a
+. "$run/passwords.env"
+set +a
+
+children=()
+stop() {
+  trap - EXIT INT TERM
+  for ((i = ${#children[@]} - 1; i >= 0; i--)); do
+    kill -TERM "${children[i]}" 2>/dev/null || true
+    wait "${children[i]}" 2>/dev/null || true
+  done
+}
+trap stop EXIT
+trap 'stop; exit 130' INT TERM
+
+"$server" -c config/nats-server.conf -p "$port" -sd "$run/nats" >"$run/nats-server.log" 2>&1 &
+children+=($!)
+export PROFILE__NATS__URLS="[\"nats://127.0.0.1:$port\"]"
+export PROFILE__NATS__INGRESS__USER=service_ingress PROFILE__NATS__EGRESS__USER=service_egress
+export PROFILE__NATS__INGRESS__PASSWORD=$NATS_INGRESS_PASSWORD
+export PROFILE__NATS__EGRESS__PASSWORD=$NATS_EGRESS_PASSWORD
+export PROFILE__DATA_DIR="$run/data"
+"$bin/profiled" --dev >"$run/profiled.log" 2>&1 &
+children+=($!)
+
+export NATS_URL=nats://127.0.0.1:$port
+ctl() {
+  PROFILECTL_NATS_USER=requester PROFILECTL_NATS_PASSWORD=$NATS_REQUESTER_PASSWORD \
+    "$bin/profilectl" "$@"
+}
+advice="Look at $run/nats-server.log and $run/profiled.log. If port $port is taken, choose another one:
+  make run NATS_PORT=4333
+If $run holds data of something else, choose another folder: make run RUN_DIR=run2"
+for _ in $(seq 100); do
+  kill -0 "${children[0]}" 2>/dev/null || { tail -n 3 "$run/nats-server.log" >&2; fail "nats-server ended. $advice"; }
+  kill -0 "${children[1]}" 2>/dev/null || { tail -n 3 "$run/profiled.log" >&2; fail "profiled ended. $advice"; }
+  if "$bin/profiled" health >/dev/null 2>&1; then ready=1; break; fi
+  sleep 0.2
+done
+[ "${ready:-}" ] || fail "The service did not get ready within 20 seconds. $advice"
+
+token() { "$bin/profilectl" token --dev --data-dir "$run/data" "$@"; }
+PROFILE_TOKEN=$(token --sub operator --org zoo --role ORG_OWNER)
+export PROFILE_TOKEN
+user=gigi-$(date +%s)
+
+PROFILECTL_NATS_USER=consumer PROFILECTL_NATS_PASSWORD=$NATS_CONSUMER_PASSWORD \
+  "$bin/profilectl" watch --user-id "$user" --count 2 --json >"$run/events.json" 2>"$run/watch.log" &
+watcher=$!
+for _ in $(seq 50); do grep -q watching "$run/watch.log" && break; sleep 0.1; done
+
+play() { # subject, command, body
+  say "request  $1"
+  printf '%s\n' "$3"
+  say "reply"
+  printf '%s' "$3" | ctl "$2" --file - --json || fail "The request failed. $advice"
+}
+play profile.v1.create create \
+  "{\"userId\":\"$user\",\"userName\":\"gigi\",\"profile\":{\"firstName\":\"Gigi\",\"lastName\":\"Giraffe\"},\"email\":{\"email\":\"gigi@zoo.example\"}}"
+play profile.v1.update update \
+  "{\"userId\":\"$user\",\"firstName\":\"Gigi\",\"lastName\":\"Giraffe\",\"displayName\":\"Gigi G\",\"preferredLanguage\":\"en\",\"gender\":\"GENDER_FEMALE\"}"
+
+timeout 20 tail --pid="$watcher" -f /dev/null || fail "No event arrived within 20 seconds. $advice"
+say "events received by a subscriber of profile-event.v1.*.$user.>"
+cat "$run/events.json"
+[ "$(grep -c profile-service.profile "$run/events.json")" = 2 ] || fail "Two events were expected. $advice"
+
+[ "${ONCE:-}" != 1 ] || { say "done"; exit 0; }
+say "The service is up; Ctrl-C stops it. In another terminal:"
+cat <<EOF
+  source $run/env.sh
+  profilectl get $user
+  profilectl patch $user --nick-name Gi
+  profilectl history $user
+  profilectl list --prefix gi
+  profilectl watch            # then change something in a third terminal
+EOF
+(
+  umask 077
+  cat >"$run/env.sh" <<EOF
+export PATH="$bin:\$PATH" NATS_URL=$NATS_URL PROFILE_TOKEN=$PROFILE_TOKEN
+export PROFILECTL_NATS_USER=requester PROFILECTL_NATS_PASSWORD=$NATS_REQUESTER_PASSWORD
+export NATS_CONSUMER_PASSWORD=$NATS_CONSUMER_PASSWORD
+EOF
+)
+wait "${children[1]}"
