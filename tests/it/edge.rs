@@ -20,25 +20,25 @@ use profile_messages::reply::{
 use profile_tests::nats_server::{NatsServer, NatsUser as Login};
 use tokio::sync::{Semaphore, watch};
 
-pub const WAIT_MAX: Duration = Duration::from_secs(10);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Users with a meaning to [`FakeFunnel`].
-pub const PANICS: &str = "panics";
-pub const UNKNOWN: &str = "unknown";
+pub(crate) const PANICS: &str = "panics";
+pub(crate) const UNKNOWN: &str = "unknown";
 /// Waits until [`FakeFunnel::gate`] has a permit.
-pub const HELD: &str = "held";
+pub(crate) const HELD: &str = "held";
 
 /// Answers every request with what it was asked, and counts.
 #[derive(Debug)]
-pub struct FakeFunnel {
-    pub gate: Semaphore,
+pub(crate) struct FakeFunnel {
+    pub(crate) gate: Semaphore,
     calls: watch::Sender<u64>,
     /// Rows of every list.
-    pub rows: usize,
+    pub(crate) rows: usize,
 }
 
 impl FakeFunnel {
-    pub fn new(rows: usize) -> Arc<FakeFunnel> {
+    pub(crate) fn new(rows: usize) -> Arc<FakeFunnel> {
         Arc::new(FakeFunnel {
             gate: Semaphore::new(0),
             calls: watch::Sender::new(0),
@@ -47,7 +47,7 @@ impl FakeFunnel {
     }
 
     /// Waits until so many requests have come in.
-    pub async fn called(&self, times: u64) {
+    pub(crate) async fn called(&self, times: u64) {
         let mut calls = self.calls.subscribe();
         let reached = calls.wait_for(|calls| *calls >= times);
         let reached = tokio::time::timeout(WAIT_MAX, reached).await;
@@ -157,7 +157,7 @@ fn user_of(id: &str, org: &str) -> GetReply {
 }
 
 /// The users of the shipped configuration; a server of `Access::Open` takes them too.
-pub fn options(server: &NatsServer) -> NatsOptions {
+pub(crate) fn options(server: &NatsServer) -> NatsOptions {
     let user = |login: Login| NatsUser {
         login: NatsLogin::Password {
             user: login.name().to_owned(),
@@ -185,18 +185,23 @@ pub fn options(server: &NatsServer) -> NatsOptions {
     }
 }
 
-pub async fn start(options: NatsOptions, funnel: &Arc<FakeFunnel>) -> NatsEdge {
+pub(crate) async fn start(options: NatsOptions, funnel: &Arc<FakeFunnel>) -> NatsEdge {
     let clock = Arc::new(SystemClock::default());
     NatsEdge::start(options, Arc::clone(funnel), clock)
         .await
         .expect("the edge starts")
 }
 
-pub async fn ask(client: &Client, subject: &str, body: &str) -> Message {
+pub(crate) async fn ask(client: &Client, subject: &str, body: &str) -> Message {
     ask_with(client, subject, HeaderMap::new(), body).await
 }
 
-pub async fn ask_with(client: &Client, subject: &str, headers: HeaderMap, body: &str) -> Message {
+pub(crate) async fn ask_with(
+    client: &Client,
+    subject: &str,
+    headers: HeaderMap,
+    body: &str,
+) -> Message {
     client
         .request_with_headers(subject.to_owned(), headers, body.to_owned().into())
         .await
@@ -204,13 +209,13 @@ pub async fn ask_with(client: &Client, subject: &str, headers: HeaderMap, body: 
 }
 
 /// The error headers and the body's code of an answer; `None` when it is a success.
-pub fn error_of(answer: &Message) -> Option<(String, String, i64)> {
+pub(crate) fn error_of(answer: &Message) -> Option<(String, String, i64)> {
     let headers = answer.headers.as_ref()?;
     let text = headers.get("Nats-Service-Error")?.to_string();
     let number = headers.get("Nats-Service-Error-Code")?.to_string();
     Some((number, text, json(answer)["code"].as_i64()?))
 }
 
-pub fn json(answer: &Message) -> serde_json::Value {
+pub(crate) fn json(answer: &Message) -> serde_json::Value {
     serde_json::from_slice(&answer.payload).expect("a JSON body")
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, Request};
 use futures::StreamExt;
 use profile::transport::nats::{NatsEdge, StartError};
 use profile_messages::UserId;
 use profile_messages::subject::Operation;
 use profile_tests::nats_server::{NatsServer, NatsUser, ServerOptions};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::edge::{
@@ -34,10 +36,11 @@ async fn every_operation_is_answered_in_both_forms() {
         let name = operation.name();
         let answer = ask(&requester, &operation.subject(), r#"{"userId":"u-2"}"#).await;
         let named = operation.has_user_form() || operation == Operation::Create;
-        match operation {
-            Operation::Replay => assert_eq!(json(&answer)["end"], true),
-            _ if named => assert_eq!(said(&answer), format!("{name} u-2")),
-            _ => assert_eq!(said(&answer), format!("{name} ")),
+        if operation == Operation::Replay {
+            assert_eq!(json(&answer)["end"], true);
+        } else {
+            let user = if named { "u-2" } else { "" };
+            assert_eq!(said(&answer), format!("{name} {user}"));
         }
         if let Some(subject) = operation.user_subject(&user) {
             let answer = ask(&requester, &subject, "").await;
@@ -224,4 +227,63 @@ async fn a_drain_waits_for_requests_in_flight_within_its_bound() {
     funnel.called(2).await;
     let report = edge.drain(Duration::from_millis(200)).await;
     assert_eq!((report.answered, report.unanswered), (0, 1));
+}
+
+/// Asks until somebody is there.
+async fn ask_until_answered(client: &async_nats::Client) -> async_nats::Message {
+    loop {
+        let request = Request::new().timeout(Some(Duration::from_secs(1)));
+        let answer = client.send_request("profile.v1.user.u-1.get", request);
+        if let Ok(answer) = answer.await {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_edge_is_back_after_the_server_was_away_and_still_drains() {
+    let mut server = NatsServer::start(ServerOptions::default());
+    let edge = start(options(&server), &FakeFunnel::new(1)).await;
+    server.restart();
+    let requester = server.connect(NatsUser::Requester).await;
+    let answer = timeout(WAIT_MAX, ask_until_answered(&requester)).await;
+    assert_eq!(said(&answer.unwrap()), "get u-1");
+    assert!(edge.is_connected());
+    assert_eq!(edge.counters().disconnects.get(), 2);
+    let report = edge.drain(WAIT_MAX).await;
+    assert_eq!((report.read, report.answered, report.unanswered), (1, 1, 0));
+    assert!(report.flushed);
+    let gone = requester.request("profile.v1.get", "".into()).await;
+    assert!(gone.is_err());
+}
+
+/// Publishes a request with these header bytes; returns when the server has routed it.
+async fn publish_raw(server: &NatsServer, header: &[u8]) {
+    let url = server.url();
+    let address = url.strip_prefix("nats://").unwrap();
+    let mut socket = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let length = header.len();
+    let mut bytes = b"CONNECT {\"verbose\":false,\"headers\":true}\r\n".to_vec();
+    bytes.extend(format!("HPUB profile.v1.get _INBOX.raw {length} {length}\r\n").bytes());
+    bytes.extend(header);
+    bytes.extend(b"\r\nPING\r\n");
+    socket.write_all(&bytes).await.unwrap();
+    let mut line = String::new();
+    while line != "PONG\r\n" {
+        line.clear();
+        assert_ne!(socket.read_line(&mut line).await.unwrap(), 0);
+    }
+}
+
+/// The server passes header bytes on as they are; async-nats takes what it cannot read for a broken
+/// connection. What was under way on it is lost, the edge is not.
+#[tokio::test]
+async fn header_bytes_that_are_no_text_cost_a_reconnect_and_not_the_edge() {
+    let server = NatsServer::start(ServerOptions::open());
+    let edge = start(options(&server), &FakeFunnel::new(1)).await;
+    let requester = server.connect_open().await;
+    publish_raw(&server, b"NATS/1.0\r\nProfile-Org: \xff\xfe\r\n\r\n").await;
+    let answer = timeout(WAIT_MAX, ask_until_answered(&requester)).await;
+    assert_eq!(said(&answer.unwrap()), "get u-1");
+    assert_eq!(edge.counters().disconnects.get(), 1);
 }

@@ -43,7 +43,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let environment = std::env::vars();
+    // Lossily: a variable of somebody else that is not UTF-8 must not end us.
+    let text = |name: std::ffi::OsString| name.to_string_lossy().into_owned();
+    let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
     let file = arguments.config.as_deref();
     match arguments.task {
         // Only asks: it needs no issuer.

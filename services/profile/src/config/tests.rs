@@ -1,3 +1,5 @@
+use profile_messages::event::EventPayload;
+
 use super::*;
 
 const ISSUERS: &str = r#"[{issuer="https://id.example.com", audiences=["profile"], algorithms=["RS256"], jwks_file="keys.json"}]"#;
@@ -197,7 +199,6 @@ fn every_broken_rule_is_named_at_once() {
         ("PROFILE__NATS__INGRESS__USER", "profile"),
         ("PROFILE__NATS__TLS__CERT_FILE", "cert.pem"),
         ("PROFILE__NATS__EGRESS__INBOX_PREFIX", "a.>"),
-        ("PROFILE__RELAY__STREAM", "a b"),
         ("PROFILE__AUTH__CLAIMS__PROJECT_ROLES", "roles"),
         ("PROFILE__AUTH__ORGANIZATIONS", r#"["a.b"]"#),
         ("PROFILE__TELEMETRY__FILTER", ""),
@@ -218,7 +219,6 @@ fn every_broken_rule_is_named_at_once() {
         "nats.reply_prefixes_allowed",
         "nats.tls",
         "nats.urls",
-        "relay.stream",
         "telemetry.filter",
     ];
     assert_eq!(keys, expected);

@@ -53,7 +53,11 @@ fn a_development_key_is_refused_in_production() {
     let marked = directory.0.join("dev-key").join("jwks.json");
     let mut by_kid = SigningKey::generate().unwrap().jwks();
     by_kid["keys"][0]["kid"] = json!("dev-1");
-    for file in [marked, directory.write("by-kid.json", &by_kid)] {
+    let mut by_mark = SigningKey::generate().unwrap().jwks();
+    by_mark["dev"] = json!(true);
+    let by_kid = directory.write("by-kid.json", &by_kid);
+    let by_mark = directory.write("by-mark.json", &by_mark);
+    for file in [marked, by_kid, by_mark] {
         let mut config = config(vec![issuer(ISSUER, Some(&file))]);
         let refused = Authenticator::new(&config, clock()).unwrap_err();
         assert_eq!(refused, KeySetError::DevelopmentKey);

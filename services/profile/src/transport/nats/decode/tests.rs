@@ -13,7 +13,7 @@ fn read(subject: &str, body: &str) -> Result<Request, ServiceError> {
 fn update_target(subject: &str, body: &str) -> Result<String, ServiceError> {
     match read(subject, body)? {
         Request::Command(CommandRequest::Update { user_id, .. }) => Ok(user_id),
-        other => panic!("{other:?}"),
+        other @ (Request::Command(_) | Request::Query(_)) => panic!("{other:?}"),
     }
 }
 
