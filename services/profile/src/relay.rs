@@ -22,7 +22,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use profile_messages::Position;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 

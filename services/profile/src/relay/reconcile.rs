@@ -58,12 +58,8 @@ impl From<StreamError> for Trouble {
 pub enum Plan {
     /// There is no stream: make it, and fill it again from as far back as it keeps events.
     Create,
-    /// The stream is empty and lags behind: the same, after bringing its sequence there.
-    Advance {
-        last: u64,
-    },
-    /// The stream lost what it had acknowledged after `last`: compare the message there, if it is
-    /// still kept, and send the rest again up to the cursor.
+    /// The stream lost what it had acknowledged after `last`, or is new and empty: compare the message
+    /// there, if it is still kept, and send again up to `through` what was acknowledged before.
     Refill {
         last: u64,
         through: Position,
@@ -84,20 +80,11 @@ pub fn plan(cursor: Option<Position>, stream: Option<StreamState>, end: Position
     {
         return Plan::Refuse(Refusal::CursorAhead { cursor, end });
     }
-    let Some(StreamState {
-        first,
-        last,
-        messages,
-    }) = stream
-    else {
+    let Some(StreamState { first, last }) = stream else {
         return Plan::Create;
     };
     if last > end.0 {
         return Plan::Refuse(Refusal::StreamAhead { last, end });
-    }
-    let behind = cursor.map_or(last == 0, |cursor| last < cursor.0);
-    if messages == 0 && behind {
-        return Plan::Advance { last };
     }
     match cursor {
         Some(through) if last < through.0 => Plan::Refill { last, through },
@@ -106,6 +93,8 @@ pub fn plan(cursor: Option<Position>, stream: Option<StreamState>, end: Position
             from: cursor.0.max(first),
             to: last,
         },
+        // Made by an operator, or wiped: with the cursor gone too, all may have been acknowledged.
+        None if last == 0 => Plan::Refill { last, through: end },
         None => Plan::Adopt {
             from: first,
             to: last,

@@ -46,15 +46,10 @@ impl Context {
                 self.stream.create(next).await?;
                 Ok(refilling(next - 1, cursor.unwrap_or(end)))
             }
-            Plan::Advance { last } => {
-                let next = self.first_to_send(cursor, end).await?.max(last + 1);
-                if next > last + 1 {
-                    self.stream.advance(next).await?;
-                }
-                Ok(refilling(next - 1, cursor.unwrap_or(end)))
-            }
             Plan::Refill { last, through } => {
-                tracing::warn!(last, %through, "the event stream lost its tail, filling it again");
+                if Position(last) < through {
+                    tracing::warn!(last, %through, "the event stream lost events, sending them again");
+                }
                 self.compare(last.max(1), last).await?;
                 Ok(refilling(last, through))
             }

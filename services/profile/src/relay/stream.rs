@@ -14,7 +14,6 @@ use super::message::EventMessage;
 pub struct StreamState {
     pub first: u64,
     pub last: u64,
-    pub messages: u64,
 }
 
 /// The stream's word that a message is in it, at `sequence`.
@@ -56,9 +55,6 @@ pub trait EventStream: Send + Sync + std::fmt::Debug {
 
     /// Makes the stream; its first message will get `first_sequence`.
     async fn create(&self, first_sequence: u64) -> Result<(), StreamError>;
-
-    /// Brings an empty stream to where its next message will get `next_sequence`.
-    async fn advance(&self, next_sequence: u64) -> Result<(), StreamError>;
 
     /// The messages from `from` to `to`, both included, that still exist, in order.
     /// At most [`READ_MESSAGES_MAX`] sequences are asked for.

@@ -9,7 +9,7 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{Config, Info, PurgeResponse, RawMessage};
+use async_nats::jetstream::stream::{Config, Info, RawMessage};
 use async_nats::{Client, HeaderMap};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -172,7 +172,6 @@ impl EventStream for JetStreamEvents {
         Ok(Some(StreamState {
             first: info.state.first_sequence,
             last: info.state.last_sequence,
-            messages: info.state.messages,
         }))
     }
 
@@ -180,14 +179,6 @@ impl EventStream for JetStreamEvents {
         let mut config = config::wanted(&self.options, &self.store_id, self.epoch);
         config.first_sequence = Some(first_sequence);
         self.apply("CREATE", &config).await?;
-        Ok(())
-    }
-
-    async fn advance(&self, next_sequence: u64) -> Result<(), StreamError> {
-        let call = format!("STREAM.PURGE.{EVENT_STREAM}");
-        self.api::<PurgeResponse>(&call, &json!({ "seq": next_sequence }))
-            .await?
-            .map_err(|error| api_error("advancing the empty event stream", &error))?;
         Ok(())
     }
 

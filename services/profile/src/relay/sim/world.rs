@@ -1,0 +1,302 @@
+//! A log, a view and a cursor to let the relay run on, and the checker.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use profile_messages::current::CurrentUser;
+use profile_messages::event::EventKind;
+use profile_messages::record::Record;
+use profile_messages::{OrgId, Position, Timestamp, UserId, Version};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use tokio::sync::watch;
+
+use super::super::cursor::tests::SlotMemory;
+use super::super::lag::RelayLag;
+use super::super::message::EventMessage;
+use super::super::resume::Context;
+use super::super::source::Source;
+use super::super::{Parts, RelayHandle, start};
+use super::model::{Faults, Model};
+use crate::clock::Clock;
+use crate::commit_log::{AppendError, Commit, CommitLog, NotWritten, ReadError, ReadLimits};
+use crate::current_view::{CurrentView, ListRequest, ListRows, ViewError};
+
+const USERS: u64 = 7;
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) log: Arc<FakeLog>,
+    pub(super) model: Arc<Model>,
+    slots: Arc<SlotMemory>,
+    lag: Arc<RelayLag>,
+    random: ChaCha8Rng,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, faults: Faults) -> World {
+        World {
+            log: Arc::default(),
+            model: Arc::new(Model::new(seed, faults)),
+            slots: Arc::default(),
+            lag: Arc::default(),
+            random: ChaCha8Rng::seed_from_u64(seed),
+        }
+    }
+
+    /// A new process: only log, cursor and stream are left of the one before.
+    pub(super) async fn start(&mut self) -> RelayHandle {
+        self.lag = Arc::default();
+        let source = Source {
+            log: self.log.clone(),
+            view: self.log.clone(),
+        };
+        let context = Context {
+            stream: self.model.clone(),
+            source,
+            clock: Arc::new(FixedClock),
+            max_age: Duration::ZERO,
+        };
+        let parts = Parts {
+            context,
+            slots: self.slots.clone(),
+            store_id: "s-1".to_owned(),
+            window_messages_max: 16,
+            lag: self.lag.clone(),
+        };
+        start(parts).await.unwrap()
+    }
+
+    pub(super) fn random(&mut self, below: u64) -> u64 {
+        self.random.next_u64() % below
+    }
+
+    pub(super) fn lose_cursor(&self) {
+        self.slots.0.lock().unwrap().clear();
+    }
+
+    pub(super) fn commit(&mut self, count: Range<u64>) {
+        let more = self.random(count.end - count.start);
+        for _ in 0..count.start + more {
+            let user = self.random(USERS);
+            self.log.append_event(user, EventKind::Changed, &self.lag);
+        }
+    }
+
+    pub(super) fn remove_somebody(&mut self) {
+        let user = self.random(USERS);
+        self.log.append_event(user, EventKind::Removed, &self.lag);
+    }
+
+    /// What the next event will look like, but for one thing.
+    pub(super) fn forge(&mut self) -> u64 {
+        let records = self.log.records();
+        let last = records.last().unwrap();
+        let mut record = Record::clone(last);
+        record.position = last.position.next();
+        let mut forged = EventMessage::event(&record);
+        match self.random(3) {
+            0 => forged = EventMessage::withheld(&record),
+            1 => forged.payload = Bytes::from_static(b"forged"),
+            _ => forged.position = None,
+        }
+        self.model.forge(forged)
+    }
+
+    pub(super) fn is_withheld(&self, record: &Record) -> bool {
+        record.kind != EventKind::Removed && self.log.is_removed(&record.user)
+    }
+
+    /// What is wrong with what consumers saw: nothing twice under another sequence, nothing missing,
+    /// nothing that was not committed.
+    pub(super) fn check(&self) -> Vec<String> {
+        let (seen, mut complaints) = self.model.ledger();
+        let records = self.log.all();
+        for record in &records {
+            let Some(message) = seen.get(&record.position.0) else {
+                complaints.push(format!("position {} is missing", record.position));
+                continue;
+            };
+            let withheld = message.withheld && self.is_withheld(record);
+            if *message != EventMessage::event(record) && !withheld {
+                complaints.push(format!("position {} is {message:?}", record.position));
+            }
+        }
+        let end = records.last().map_or(0, |record| record.position.0);
+        for (sequence, _) in seen.range(end + 1..) {
+            complaints.push(format!("sequence {sequence} was never committed"));
+        }
+        let stored = self.model.stored();
+        let first = stored
+            .first()
+            .and_then(|it| it.position)
+            .unwrap_or_default();
+        for (position, message) in (first.0..).zip(&stored) {
+            if message.position != Some(Position(position)) {
+                complaints.push(format!("{message:?} is stored where {position} belongs"));
+            }
+        }
+        if stored
+            .last()
+            .is_some_and(|it| it.position != Some(Position(end)))
+        {
+            complaints.push(format!("the stream does not end at {end}"));
+        }
+        complaints
+    }
+}
+
+#[derive(Debug)]
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000)
+    }
+
+    fn monotonic(&self) -> Instant {
+        unimplemented!("the relay asks tokio")
+    }
+
+    fn random_id(&self) -> String {
+        "8".repeat(32)
+    }
+}
+
+/// Log and view in one: everything is durable at once.
+#[derive(Debug)]
+pub(super) struct FakeLog {
+    records: Mutex<Vec<Arc<Record>>>,
+    first_kept: Mutex<Position>,
+    removed: Mutex<HashSet<UserId>>,
+    pub(super) durable: watch::Sender<Position>,
+}
+
+impl Default for FakeLog {
+    fn default() -> Self {
+        FakeLog {
+            records: Mutex::default(),
+            first_kept: Mutex::default(),
+            removed: Mutex::default(),
+            durable: watch::Sender::new(Position::NONE),
+        }
+    }
+}
+
+impl FakeLog {
+    pub(super) fn all(&self) -> Vec<Arc<Record>> {
+        self.records.lock().unwrap().clone()
+    }
+
+    pub(super) fn records(&self) -> Vec<Arc<Record>> {
+        self.all()
+    }
+
+    pub(super) fn is_removed(&self, user: &UserId) -> bool {
+        self.removed.lock().unwrap().contains(user)
+    }
+
+    pub(super) fn compact(&self, first_kept: Position) {
+        *self.first_kept.lock().unwrap() = first_kept;
+    }
+
+    /// Appends unless the user is removed.
+    fn append_event(&self, user: u64, kind: EventKind, lag: &RelayLag) {
+        let user = UserId::parse(&format!("u-{user}")).unwrap();
+        if self.is_removed(&user) {
+            return;
+        }
+        let mut records = self.records.lock().unwrap();
+        let position = Position(records.len() as u64 + 1);
+        let version = records.iter().filter(|it| it.user == user).count() as u64 + 1;
+        if kind == EventKind::Removed {
+            self.removed.lock().unwrap().insert(user.clone());
+        }
+        let record = Arc::new(Record {
+            position,
+            previous: Position::NONE,
+            event: Bytes::from(format!("{{\"user\":\"{user}\",\"version\":{version}}}")),
+            user,
+            org: OrgId::parse("org").unwrap(),
+            version: Version(version),
+            epoch: 1,
+            at: Timestamp(0),
+            kind,
+            key: None,
+            request_hash: [0; 16],
+            actor: String::new(),
+            state: None,
+        });
+        records.push(record.clone());
+        lag.committed(&[record]);
+        self.durable.send_replace(position);
+    }
+}
+
+#[async_trait]
+impl CommitLog for FakeLog {
+    async fn append(&self, _: Commit) -> Result<Arc<Record>, AppendError> {
+        Err(AppendError::NotWritten(NotWritten::Closed))
+    }
+
+    async fn read_after(
+        &self,
+        after: Position,
+        limits: ReadLimits,
+    ) -> Result<Vec<Arc<Record>>, ReadError> {
+        let first_kept = *self.first_kept.lock().unwrap();
+        if after < first_kept {
+            return Err(ReadError::Compacted { first_kept });
+        }
+        let records = self.records.lock().unwrap();
+        let skipped = usize::try_from(after.0).unwrap();
+        let read = records.iter().skip(skipped).take(limits.records_max);
+        Ok(read.cloned().collect())
+    }
+
+    async fn read_one(&self, _: Position) -> Result<Option<Arc<Record>>, ReadError> {
+        Ok(None)
+    }
+
+    fn durable(&self) -> watch::Receiver<Position> {
+        self.durable.subscribe()
+    }
+
+    fn failed(&self) -> watch::Receiver<Option<String>> {
+        watch::channel(None).1
+    }
+
+    async fn close(&self) {}
+}
+
+impl CurrentView for FakeLog {
+    fn user(&self, user: &UserId) -> Result<Option<Arc<CurrentUser>>, ViewError> {
+        let removed = self.is_removed(user);
+        let records = self.records.lock().unwrap();
+        let last = records.iter().rev().find(|record| record.user == *user);
+        let is_here = |_: &&Arc<Record>| removed;
+        Ok(last
+            .filter(is_here)
+            .map(|it| Arc::new(CurrentUser::fold(None, it))))
+    }
+
+    fn list(&self, _: &ListRequest) -> Result<ListRows, ViewError> {
+        Err(ViewError::Unreadable("no lists here".to_owned()))
+    }
+
+    fn org_had_user(&self, _: &OrgId) -> Result<bool, ViewError> {
+        Ok(true)
+    }
+
+    fn position(&self) -> Position {
+        *self.durable.borrow()
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+}
