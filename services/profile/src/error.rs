@@ -8,6 +8,8 @@ use profile_messages::json::BodyError;
 use profile_messages::{Position, Version};
 
 mod auth_error;
+#[cfg(test)]
+mod tests;
 
 pub use auth_error::AuthError;
 
