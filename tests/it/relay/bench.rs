@@ -178,10 +178,10 @@ impl Bench {
 
     pub(super) async fn refusal(&self, relay: &RelayHandle) -> Refusal {
         let stopped = |status: &RelayStatus| matches!(status.state, RelayState::Stopped(_));
-        match self.until(relay, stopped).await.state {
-            RelayState::Stopped(refusal) => refusal,
-            state => panic!("{state:?}"),
-        }
+        let RelayState::Stopped(refusal) = self.until(relay, stopped).await.state else {
+            panic!("the relay stopped and goes on");
+        };
+        refusal
     }
 }
 
