@@ -9,12 +9,14 @@ use profile::transport::nats::{DrainReport, NatsEdge};
 use profile_tests::nats_server::{NatsServer, NatsUser, ServerOptions};
 use tokio::task::JoinSet;
 
-use crate::edge::{FakeFunnel, ask_until_answered, options, start};
+use crate::edge::{FakeFunnel, ask, ask_until_answered, options, start};
 
 const RESTARTS: u64 = 20;
 const REQUESTERS: usize = 4;
 const CONCURRENT_PER_REQUESTER: usize = 8;
 const REQUESTS_BETWEEN_RESTARTS: u64 = 500;
+/// The server does not count them after it, async-nats does.
+const REQUESTS_BEFORE_RECONNECT: u64 = 300;
 const DRAIN_BOUND: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(3);
 
@@ -158,6 +160,10 @@ async fn a_drain_that_runs_out_of_time_still_answers_for_all_that_it_read() {
 async fn drain_after_a_reconnect(server: &mut NatsServer, pause: Option<Duration>) {
     let funnel = FakeFunnel::new(1);
     let edge = start(options(server), &funnel).await;
+    let early = server.connect(NatsUser::Requester).await;
+    for _ in 0..REQUESTS_BEFORE_RECONNECT {
+        ask(&early, "profile.v1.user.u-1.get", "").await;
+    }
     server.restart();
     ask_until_answered(&server.connect(NatsUser::Requester).await).await;
     assert_eq!(edge.counters().disconnects.get(), 2, "both connections");
