@@ -11,6 +11,7 @@ mod decode;
 mod encode;
 mod ingress;
 pub(crate) mod reply_rule;
+mod requests;
 mod shutdown;
 
 use std::sync::Arc;
@@ -24,8 +25,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use self::counters::Count;
-use self::ingress::{Shared, Stop};
+use self::ingress::Shared;
 use self::reply_rule::ReplyRule;
+use self::requests::Stop;
 use crate::clock::Clock;
 use crate::transport::Funnel;
 use crate::transport::micro::{Discovery, EndpointStats, Facts, MicroError, MicroOptions};

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::counters::NatsCounters;
-use super::ingress::{Release, release};
+use super::requests::{Release, release};
 use super::{NatsOptions, StartError};
 
 /// A user of the bus and the inboxes that belong to it alone.

@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 
 use async_nats::subject::ToSubject;
 use async_nats::{Client, Message, Subject, Subscriber};
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use profile_messages::envelope::Envelope;
 use profile_messages::error::FieldViolation;
 use profile_messages::json::{BODY_BYTES_MAX, BodyError};
-use profile_messages::subject::{self, Operation, QUEUE, REQUESTS};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use profile_messages::subject::{self, Operation};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::counters::NatsCounters;
 use super::decode::{self, Request};
 use super::encode::{self, Answer};
 use super::reply_rule::{ReplyRefused, ReplyRule};
+use super::requests::{Release, Requests, Stop};
 use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::service::RequestContext;
@@ -26,8 +27,6 @@ use crate::transport::micro::EndpointStats;
 
 /// Largest sum of a request's header bytes, names included: a token, a trace and some short ones.
 const HEADERS_BYTES_MAX: usize = 32 * 1024;
-/// How long a reconnect waits for the loop to let go of the subscription of the lost connection.
-const RELEASE_BOUND: Duration = Duration::from_secs(1);
 
 /// What every request of an edge shares.
 #[derive(Debug)]
@@ -46,90 +45,6 @@ pub(super) struct Shared<F> {
     pub(super) closing: Arc<AtomicBool>,
 }
 
-/// How a drain ends the subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// The server stops by itself after so many messages more than were taken by now.
-    After { further: u64 },
-    /// At once.
-    Now,
-}
-
-/// Asks the loop to let go of the subscription of a lost connection; answered when it did.
-pub(super) type Release = oneshot::Sender<()>;
-
-/// Says that the connection is lost, before async-nats makes a new one, and waits until the loop knows.
-pub(super) async fn release(loop_of_requests: &mpsc::Sender<Release>) {
-    let (release, released) = oneshot::channel();
-    // Full: the loop has not begun, or has not come to the last one yet.
-    if loop_of_requests.try_send(release).is_ok() {
-        let _ = tokio::time::timeout(RELEASE_BOUND, released).await;
-    }
-}
-
-/// The requests: one queue subscription for each connection that the client has had.
-///
-/// A server counts the messages of a subscription for each connection anew, async-nats over the
-/// subscription's life. The end of a drain is a number of messages that both must agree on, so a
-/// subscription must not outlive its connection.
-struct Requests {
-    client: Client,
-    subscription: Subscriber,
-    /// Taken from this subscription.
-    taken: u64,
-    /// How many connections there had been when the subscription was asked for on a lost one; 0 for the
-    /// first. Until there is a further one it is already the subscription of the next.
-    connections_before: u64,
-    is_stopping: bool,
-}
-
-impl Requests {
-    fn connections(&self) -> u64 {
-        self.client.statistics().connects.load(Ordering::Relaxed)
-    }
-
-    /// Ends the subscription of a lost connection without telling any server, gives what was read from
-    /// it to `take`, and asks for a new one. False when there is nothing more to come.
-    async fn release(&mut self, mut take: impl FnMut(Message)) -> bool {
-        let connections = self.connections();
-        if connections <= self.connections_before {
-            return true;
-        }
-        // Closed, it is not subscribed again on the next connection.
-        if self.subscription.unsubscribe().await.is_err() {
-            return false;
-        }
-        while let Some(Some(message)) = self.subscription.next().now_or_never() {
-            take(message);
-        }
-        if self.is_stopping {
-            return false;
-        }
-        match self
-            .client
-            .queue_subscribe(REQUESTS, QUEUE.to_owned())
-            .await
-        {
-            Ok(subscription) => self.subscription = subscription,
-            Err(_) => return false, // the connection is closed for good
-        }
-        (self.taken, self.connections_before) = (0, connections);
-        true
-    }
-
-    async fn stop(&mut self, stop: Stop) -> bool {
-        self.is_stopping = true;
-        let stopped = match stop {
-            Stop::After { further } => {
-                let last = self.taken.saturating_add(further).max(1);
-                self.subscription.unsubscribe_after(last).await
-            }
-            Stop::Now => self.subscription.drain().await,
-        };
-        stopped.is_ok()
-    }
-}
-
 /// Takes requests until the subscription ends. Waits for nothing but the subscription.
 pub(super) async fn run<F: Funnel>(
     client: Client,
@@ -138,13 +53,7 @@ pub(super) async fn run<F: Funnel>(
     mut stops: mpsc::Receiver<Stop>,
     mut releases: mpsc::Receiver<Release>,
 ) {
-    let mut requests = Requests {
-        client,
-        subscription,
-        taken: 0,
-        connections_before: 0,
-        is_stopping: false,
-    };
+    let mut requests = Requests::new(client, subscription);
     loop {
         let goes_on = tokio::select! {
             biased;
@@ -154,9 +63,8 @@ pub(super) async fn run<F: Funnel>(
                 let _ = released.send(());
                 goes_on
             }
-            message = requests.subscription.next() => match message {
+            message = requests.next() => match message {
                 Some(message) => {
-                    requests.taken += 1;
                     take(&shared, message);
                     true
                 }

@@ -3,7 +3,7 @@
 //! async-nats drops what arrives after its `drain` on the next wake-up of the connection, whether the
 //! server has seen the UNSUB or not. Told to stop after a number of messages, server and client count
 //! alike and nothing is lost, so that is the way as long as there is traffic to count. They count alike
-//! also after a reconnect, since each connection has a subscription of its own (`ingress`). Ingress and
+//! also after a reconnect, since each connection has a subscription of its own (`requests`). Ingress and
 //! egress are two connections so that nothing but the bus wakes the ingress while it stops.
 
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::NatsEdge;
 use super::connect::{Fence, fence};
-use super::ingress::Stop;
+use super::requests::Stop;
 
 /// How long arrivals are counted, to tell how many more to let in.
 const OBSERVED: Duration = Duration::from_millis(20);
