@@ -47,6 +47,7 @@ pub struct Commit {
     /// The CloudEvent, byte for byte as the relay will send it.
     pub event: Bytes,
     pub actor: String,
+    pub actor_issuer: String,
     pub state: Option<UserState>,
     /// Looked at last, just before the group is written.
     pub deadline: Option<Instant>,
@@ -68,6 +69,7 @@ impl Commit {
             request_hash: self.request_hash,
             event: self.event,
             actor: self.actor,
+            actor_issuer: self.actor_issuer,
             state: self.state,
         }
     }
