@@ -27,7 +27,7 @@ sim: ## seeded simulation of entities on a faulty log
 	cargo test --locked -p profile-tests --test sim
 
 powercut: ## the commit log on a simulated disk that loses power
-	cargo test --locked -p profile --features testkit powercut
+	cargo test --locked -p profile --features testkit --lib power_cuts
 
 crash: ## kill -9 of the real process, again and again
 	cargo test --locked -p profile-tests --test crash

@@ -56,6 +56,18 @@ impl Service {
         }
     }
 
+    /// The same without anybody who may mint tokens.
+    pub fn prepared_without_issuer(server: &NatsServer) -> Service {
+        let service = Service::prepared(server, "");
+        let file = service.folder.join("profiled.toml");
+        let config = fs::read_to_string(&file).expect("the file is there");
+        let (rest, _) = config
+            .split_once("[[auth.issuers]]")
+            .expect("an issuer is configured");
+        fs::write(file, rest).expect("the folder can be written");
+        service
+    }
+
     /// Starts the process again on the same data and waits until it is ready.
     pub fn start_again(&mut self) {
         let (child, lines) = self.spawn();
