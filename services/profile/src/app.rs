@@ -1,6 +1,7 @@
 //! The wiring: opens the storage, starts actors, relay and edges, and ends them in reverse.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -113,7 +114,7 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     let gate = write_gate(&config, view, Arc::clone(&storage.lag));
     let service = Arc::new(ProfileService::new(
         ports,
-        shards,
+        shards.clone(),
         authenticator,
         Arc::clone(&storage.data_dir),
         gate,
@@ -132,10 +133,23 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     }
     let report = edge.drain(DRAIN_BOUND).await;
     tracing::info!(?report, "drained");
+    log_counts(&shards);
     relay.stop().await;
     storage.close().await;
     tracing::info!("stopped");
     ended
+}
+
+/// What the gateways did in their life: whether the limit of live actors is a good one.
+fn log_counts(shards: &Shards) {
+    let (mut activations, mut passivations, mut live_most) = (0, 0, 0);
+    for counts in shards.counts() {
+        activations += counts.activations.load(Ordering::Relaxed);
+        passivations += counts.passivations.load(Ordering::Relaxed);
+        // Each shard had its most at its own time: together never more than this.
+        live_most += counts.live_most.load(Ordering::Relaxed);
+    }
+    tracing::info!(activations, passivations, live_most, "actors");
 }
 
 /// Waits until the event stream was looked at: one that is not ours, or a server without JetStream, is an

@@ -20,7 +20,11 @@ pub fn init(config: &TelemetryConfig) -> anyhow::Result<()> {
         LogFormat::Json => false,
     };
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = if pretty { lines.boxed() } else { lines.json().boxed() };
+    let lines = if pretty {
+        lines.boxed()
+    } else {
+        lines.json().boxed()
+    };
     tracing_subscriber::registry()
         .with(lines.with_filter(may_log()))
         .with(EnvFilter::try_new(&config.filter)?)

@@ -1,0 +1,72 @@
+//! The real process under load, killed and stopped again and again on the same data.
+//!
+//! `make crash` runs 100 rounds; `ROUNDS=N` sets their number, `SEED=N` replays the moments of a run.
+
+mod canary;
+mod check;
+mod client;
+mod observe;
+mod restart;
+mod world;
+
+use world::{World, number, seed};
+
+const ROUNDS_DEFAULT: u64 = 30;
+const KILLED_WITHIN_MS: u32 = 60;
+/// In every so many rounds the process is killed once more, while it recovers.
+const KILLED_IN_RECOVERY_EVERY: u64 = 4;
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
+    let (rounds, seed) = (number("ROUNDS").unwrap_or(ROUNDS_DEFAULT), seed());
+    eprintln!("{rounds} rounds, SEED={seed}");
+    let mut world = World::new(seed);
+    let mut open = 0;
+    for round in 0..rounds {
+        open += killed_once(&mut world, round)
+            .unwrap_or_else(|broken| panic!("round {round} of SEED={seed}: {broken}"));
+    }
+    let changes = world
+        .check_all()
+        .unwrap_or_else(|broken| panic!("after all rounds of SEED={seed}: {broken}"));
+    let acked = world.heard.acked.len();
+    eprintln!("{changes} changes, {open} commands were open at a kill and sent again");
+    assert_eq!(changes, acked);
+    assert!(rounds < 10 || open > 0, "the kills met no load");
+}
+
+/// Load, SIGKILL, restart, retries, checks; returns how many commands were open.
+fn killed_once(world: &mut World, round: u64) -> Result<usize, String> {
+    let clients = world.load(&format!("r{round}"));
+    world.let_pass(KILLED_WITHIN_MS);
+    world.service.kill();
+    world.tell(|signal| signal.killed = true);
+    let heard = world.join(clients);
+    if round % KILLED_IN_RECOVERY_EVERY == 0 {
+        drop(world.service.start_unready());
+        world.let_pass(KILLED_WITHIN_MS);
+        world.service.kill();
+    }
+    world.service.start_again();
+
+    // What was committed and never answered is not known yet: look before anything is sent again.
+    let before = world.observe(heard.open.iter());
+    world.settle(&heard.open);
+    world.repeat(&heard.acked);
+    let acked = heard.acked.iter().map(|(command, _)| command);
+    let users = world.observe(acked.chain(&heard.open));
+    world.check(&users)?;
+    for command in &heard.open {
+        let done = |users: &check::Users| {
+            let history = &users[&command.user].history;
+            history.iter().position(|change| change.key == command.key)
+        };
+        let (first, then) = (done(&before), done(&users));
+        if then.is_none() || first.is_some() && first != then {
+            return Err(format!(
+                "{command:?}: at {first:?} before, at {then:?} after"
+            ));
+        }
+    }
+    Ok(heard.open.len())
+}
