@@ -51,19 +51,9 @@ impl CurrentUser {
         {
             return before.clone();
         }
-        let mut recent = before
+        let recent = before
             .map(|before| before.recent.clone())
             .unwrap_or_default();
-        if let Some(key) = record.key {
-            let (request_hash, kind) = (record.request_hash, record.kind);
-            recent.push(RecentCommand {
-                key,
-                request_hash,
-                kind,
-                version: record.version,
-                at: record.at,
-            });
-        }
         CurrentUser {
             user: record.user.clone(),
             org: record.org.clone(),

@@ -60,7 +60,7 @@ impl Gender {
 
 /// The six fields that a profile update replaces, in ZITADEL's order, already canonical: the language
 /// is a canonical BCP 47 tag, `und` for none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileFields {
     pub first_name: String,
@@ -69,6 +69,20 @@ pub struct ProfileFields {
     pub display_name: String,
     pub preferred_language: String,
     pub gender: Gender,
+}
+
+/// Nothing set: empty names, no language, no gender. What the first change of a user is compared with.
+impl Default for ProfileFields {
+    fn default() -> ProfileFields {
+        ProfileFields {
+            first_name: String::new(),
+            last_name: String::new(),
+            nick_name: String::new(),
+            display_name: String::new(),
+            preferred_language: LANGUAGE_UNDETERMINED.to_owned(),
+            gender: Gender::Unspecified,
+        }
+    }
 }
 
 /// New values of some of the six fields; an absent one did not change.

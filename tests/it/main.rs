@@ -5,5 +5,6 @@ mod micro;
 mod nats_edge;
 mod nats_shutdown;
 mod permissions;
+mod relay;
 mod schemas;
 mod service;

@@ -10,7 +10,7 @@ mod world;
 
 use world::{Plant, run};
 
-const SEEDS_DEFAULT: u64 = 400;
+const SEEDS_DEFAULT: u64 = 200;
 const STEPS: usize = 250;
 
 fn seeds() -> Vec<u64> {

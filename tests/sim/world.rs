@@ -21,9 +21,10 @@ use crate::checks::{self, Answered};
 use crate::clock::SimClock;
 use crate::faulty_log::FaultyLog;
 
-const USERS: u32 = 4;
+const USERS: u32 = 3;
 const NODES: usize = 2;
-const ORDERS_KEPT: usize = 12;
+/// Enough that a repetition may be older than what is remembered.
+const ORDERS_KEPT: usize = 80;
 
 /// A bug planted on purpose, which the checks must catch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,12 +24,6 @@ const ORDER: &[&[&str]] = &[
     &["clock"],
 ];
 
-/// Arrows against the order, each for one plain type. Better none.
-const BACKWARDS: &[(&str, &str, &str)] = &[
-    ("config", "auth", "the table of roles names Permission"),
-    ("error", "auth", "AuthError becomes a ServiceError"),
-];
-
 /// A crate from outside and the only modules that name it.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("actix", &["actor", "gateway", "app"]),
@@ -61,11 +55,7 @@ fn modules_use_only_what_is_behind_them() {
         };
         for (number, line) in source.code_lines() {
             for used in modules_named(line) {
-                let allowed = used == module
-                    || place(used).is_some_and(|other| other > own_place)
-                    || BACKWARDS
-                        .iter()
-                        .any(|(from, to, _)| (*from, *to) == (module, used));
+                let allowed = used == module || place(used).is_some_and(|other| other > own_place);
                 if !allowed {
                     findings.push(format!("{}:{number}: {module} uses {used}", source.path));
                 }

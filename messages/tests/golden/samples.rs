@@ -193,18 +193,29 @@ fn error(code: ErrorCode) -> Status {
         ErrorCode::PermissionDenied => ("No matching permissions found (AUTH-5mWD2)", Retry::No),
         ErrorCode::NotFound => ("User could not be found (QUERY-HNhb3)", Retry::No),
         ErrorCode::FailedPrecondition => ("Profile not changed (COMMAND-2M0fs)", Retry::No),
-        ErrorCode::Aborted => ("expected version does not match", Retry::No),
+        ErrorCode::Aborted => (
+            "expected version does not match, the current version is 5",
+            Retry::No,
+        ),
         ErrorCode::OutOfRange => ("events up to position 7 are no longer kept", Retry::No),
         ErrorCode::Unimplemented => ("no such operation", Retry::No),
-        ErrorCode::ResourceExhausted => ("too many requests: queue", Retry::Safe),
-        ErrorCode::DeadlineExceeded => ("the deadline passed", Retry::Safe),
-        ErrorCode::Unavailable => ("service unavailable: stopping", Retry::Safe),
-        ErrorCode::OutcomeUnknown => ("the outcome is unknown", Retry::SameKey),
+        ErrorCode::ResourceExhausted => {
+            ("too many requests: the append queue is full", Retry::Safe)
+        }
+        ErrorCode::DeadlineExceeded => (
+            "the deadline passed before the change was made",
+            Retry::Safe,
+        ),
+        ErrorCode::Unavailable => ("service unavailable: the commit log is closed", Retry::Safe),
+        ErrorCode::OutcomeUnknown => (
+            "the outcome is unknown, repeat the request with the same idempotency key",
+            Retry::SameKey,
+        ),
         ErrorCode::Internal => ("internal error", Retry::SameKey),
     };
     let mut info = metadata(retry);
     let mut details = Vec::new();
-    // Both other kinds of detail and both optional keys stand in one golden file each.
+    // All violations, and both optional keys, stand in one golden file each.
     if code == ErrorCode::InvalidArgument {
         let description = "value length must be between 1 and 200 runes, inclusive";
         let violation = |field: &str| FieldViolation {
@@ -214,11 +225,13 @@ fn error(code: ErrorCode) -> Status {
         let field_violations = vec![violation("firstName"), violation("lastName")];
         details.push(StatusDetail::BadRequest { field_violations });
     }
-    if code == ErrorCode::FailedPrecondition {
-        details.push(StatusDetail::ErrorDetail {
-            id: "COMMAND-2M0fs".to_owned(),
-            message: "Profile not changed".to_owned(),
-        });
+    // ZITADEL's texts carry ZITADEL's id.
+    if let Some((text, id)) = message
+        .strip_suffix(')')
+        .and_then(|text| text.split_once(" ("))
+    {
+        let (id, message) = (id.to_owned(), text.to_owned());
+        details.push(StatusDetail::ErrorDetail { id, message });
     }
     if code == ErrorCode::Aborted {
         info.current_version = Some("5".to_owned());

@@ -6,7 +6,6 @@
 
 mod cache;
 pub mod dev;
-mod error;
 mod fetch;
 mod key_set;
 mod keys;
@@ -19,13 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use profile_messages::{OrgId, UserId};
-use serde::Deserialize;
 
-pub use error::AuthError;
 pub use key_set::KeySetError;
 
 use crate::clock::Clock;
 use crate::config::Config;
+pub use crate::config::Permission;
+pub use crate::error::AuthError;
 use cache::TokenCache;
 use key_set::DevKeys;
 use keys::IssuerKeys;
@@ -43,17 +42,6 @@ pub struct Principal {
     pub org: Option<OrgId>,
     /// Role -> organizations in which it holds. `IAM_*` roles count everywhere, see `authorize`.
     pub roles: BTreeMap<String, BTreeSet<String>>,
-}
-
-/// What a caller may do, as ZITADEL names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-pub enum Permission {
-    #[serde(rename = "user.read")]
-    UserRead,
-    #[serde(rename = "user.write")]
-    UserWrite,
-    #[serde(rename = "events.read")]
-    EventsRead,
 }
 
 impl Principal {

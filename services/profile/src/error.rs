@@ -7,7 +7,11 @@ use profile_messages::error::{
 use profile_messages::json::BodyError;
 use profile_messages::{Position, Version};
 
-use crate::auth::AuthError;
+mod auth_error;
+#[cfg(test)]
+mod tests;
+
+pub use auth_error::AuthError;
 
 /// `domain` of the ErrorInfo detail.
 pub const ERROR_DOMAIN: &str = "profile-service";

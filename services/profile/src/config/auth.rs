@@ -10,7 +10,6 @@ use serde::Deserialize;
 use validator::{Validate, ValidationError};
 
 use super::{nats, problem};
-use crate::auth::Permission;
 
 /// `iss` and `aud` of tokens signed with the development key.
 pub const DEV_ISSUER: &str = "profile-service-dev";
@@ -91,6 +90,17 @@ fn refetch_interval_s() -> u64 {
 
 fn refresh_interval_s() -> u64 {
     300
+}
+
+/// What a caller may do, as ZITADEL names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+pub enum Permission {
+    #[serde(rename = "user.read")]
+    UserRead,
+    #[serde(rename = "user.write")]
+    UserWrite,
+    #[serde(rename = "events.read")]
+    EventsRead,
 }
 
 /// Signatures with a public key; HMAC and `none` have no name here.

@@ -55,7 +55,7 @@ fn the_documented_defaults_are_the_defaults() {
 
 #[test]
 fn roles_have_zitadels_permissions() {
-    use crate::auth::Permission::{EventsRead, UserWrite};
+    use super::Permission::{EventsRead, UserWrite};
     let roles = Config::defaults().unwrap().auth.roles;
     let with = |permission| -> Vec<&str> {
         let holders = roles.iter().filter(|(_, held)| held.contains(&permission));

@@ -7,6 +7,9 @@ use profile_messages::{FieldChanges, OrgId, ProfileFields, Timestamp, UserId, Ve
 use super::EntityPorts;
 use crate::error::ServiceError;
 
+#[cfg(test)]
+mod tests;
+
 /// All that one event is made of.
 pub(super) struct Announced<'a> {
     pub(super) user: &'a UserId,

@@ -199,6 +199,25 @@ async fn the_checker_sees_a_trusted_duplicate() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_elsewhere_is_no_acknowledgement() {
+    let mut world = World::new(6, Faults::none());
+    let relay = world.start().await;
+    world.commit(40..41);
+    caught_up(&world, &relay).await;
+    world.model.lose_tail(20);
+    world.model.remember_ids_elsewhere();
+    world.commit(1..2);
+    let mut status = relay.watch();
+    let waits = |state: &RelayState| matches!(state, RelayState::Waiting(_));
+    let waiting = status.wait_for(|it| waits(&it.state)).await.unwrap();
+    assert_eq!(waiting.acked, Position(20));
+    drop(waiting);
+    world.model.forget_ids();
+    caught_up(&world, &relay).await;
+    assert_eq!(world.check(), Vec::<String>::new());
+}
+
 #[test]
 fn the_ledger_sees_a_sequence_that_means_another_event() {
     let mut world = World::new(5, Faults::none());

@@ -2,7 +2,8 @@
 //!
 //! Only the last segment is read: its header says that everything before it is durable. In it, a bad
 //! frame that a later one calls durable is damage; a bad last frame is a torn tail and is left behind.
-//! Only after a clean stop does writing go on in the same segment. Otherwise the frames past the last
+//! Only after a clean stop does writing go on in the same segment, once its last word is certainly
+//! durable. Otherwise the frames past the last
 //! durable-through may be in memory only (the process died, the machine lived), so they are copied into
 //! a new segment, which is synced, and which supersedes the rest of the old one.
 
@@ -63,6 +64,12 @@ pub(super) fn recover(
     let file = dir.file_system().open(&path).map_err(failed)?;
     let tail = read_tail(&file, codec, newest.first, &path)?;
     if tail.clean {
+        // The process may have died, or its sync failed, between writing this frame and making it
+        // durable: without it, what is written behind it could not be found.
+        let closed = codec.empty(FrameKind::Closed, tail.last);
+        let again = file.write_at(&closed, tail.end - closed.len() as u64);
+        let write = |source| OpenError::io("write", &path, source);
+        again.and_then(|()| file.sync()).map_err(write)?;
         return Ok(Recovered {
             segments: headers.iter().map(|header| header.first).collect(),
             last: tail.last,

@@ -272,6 +272,31 @@ fn one_commit_more_than_the_queue_holds_is_refused() {
     }
 }
 
+/// Forgets everything, so that only the log's own memory of heads can accept a second commit.
+#[derive(Debug)]
+struct Forgetful;
+
+impl CommitObserver for Forgetful {
+    fn head(&self, _: &profile_messages::UserId) -> Result<super::super::Head, String> {
+        Ok(super::super::Head::default())
+    }
+
+    fn committed(&self, _: &[Arc<Record>]) {}
+}
+
+#[test]
+fn the_observer_is_not_asked_for_a_recent_head() {
+    let disk = SimulatedDisk::new(1);
+    let log = FileLog::open(small(), &open_dir(&disk), Arc::new(Forgetful)).unwrap();
+    let mut head = super::super::Head::default();
+    for position in 1..=3 {
+        let append = log.append(commit(&user(1), head, 10));
+        let record = futures::executor::block_on(append).unwrap();
+        head = super::super::Head::after(&record);
+        assert_eq!(head.position, Position(position));
+    }
+}
+
 #[test]
 fn a_head_that_cannot_be_read_refuses_the_commit() {
     let disk = SimulatedDisk::new(1);

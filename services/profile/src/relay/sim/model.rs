@@ -154,6 +154,12 @@ impl Model {
         }
     }
 
+    /// The duplicate window is over.
+    pub(super) fn forget_ids(&self) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.stream.as_mut().unwrap().ids.clear();
+    }
+
     pub(super) fn received(&self) -> usize {
         self.inner.lock().unwrap().received
     }

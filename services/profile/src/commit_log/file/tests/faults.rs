@@ -116,3 +116,22 @@ fn any_single_error_loses_nothing_that_was_acknowledged() {
         }
     }
 }
+
+/// Found by the power cuts, `SEED=1432`.
+#[test]
+fn what_follows_a_closed_frame_whose_sync_failed_is_not_lost() {
+    for seed in 0..20 {
+        let disk = SimulatedDisk::new(seed);
+        let mut log = Steps::open(&disk).unwrap();
+        log.append(1, 10).unwrap();
+        disk.fail_at(2, Fault::Error);
+        log.writer.close();
+        assert!(log.writer.has_failed());
+        drop(log);
+        let mut log = Steps::open(&disk).unwrap();
+        log.append(2, 10).unwrap();
+        disk.power_cut();
+        drop(log);
+        assert_eq!(Steps::open(&disk).unwrap().all().unwrap().len(), 2);
+    }
+}
