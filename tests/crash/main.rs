@@ -21,22 +21,25 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let (rounds, seed) = (number("ROUNDS").unwrap_or(ROUNDS_DEFAULT), seed());
     eprintln!("{rounds} rounds, SEED={seed}");
     let mut world = World::new(seed);
-    let mut open = 0;
+    let (mut open, mut done) = (0, 0);
     for round in 0..rounds {
-        open += killed_once(&mut world, round)
+        let (open_now, done_now) = killed_once(&mut world, round)
             .unwrap_or_else(|broken| panic!("round {round} of SEED={seed}: {broken}"));
+        open += open_now;
+        done += done_now;
     }
     let changes = world
         .check_all()
         .unwrap_or_else(|broken| panic!("after all rounds of SEED={seed}: {broken}"));
     let acked = world.heard.acked.len();
-    eprintln!("{changes} changes, {open} commands were open at a kill and sent again");
+    eprintln!("{changes} changes; {open} commands were open at a kill, {done} of them done");
     assert_eq!(changes, acked);
     assert!(rounds < 10 || open > 0, "the kills met no load");
 }
 
-/// Load, SIGKILL, restart, retries, checks; returns how many commands were open.
-fn killed_once(world: &mut World, round: u64) -> Result<usize, String> {
+/// Load, SIGKILL, restart, retries, checks; returns how many commands were open, and how many of
+/// these were committed all the same.
+fn killed_once(world: &mut World, round: u64) -> Result<(usize, usize), String> {
     let clients = world.load(&format!("r{round}"));
     world.let_pass(KILLED_WITHIN_MS);
     world.service.kill();
@@ -56,6 +59,7 @@ fn killed_once(world: &mut World, round: u64) -> Result<usize, String> {
     let acked = heard.acked.iter().map(|(command, _)| command);
     let users = world.observe(acked.chain(&heard.open));
     world.check(&users)?;
+    let mut done_unheard = 0;
     for command in &heard.open {
         let done = |users: &check::Users| {
             let history = &users[&command.user].history;
@@ -67,6 +71,7 @@ fn killed_once(world: &mut World, round: u64) -> Result<usize, String> {
                 "{command:?}: at {first:?} before, at {then:?} after"
             ));
         }
+        done_unheard += usize::from(first.is_some());
     }
-    Ok(heard.open.len())
+    Ok((heard.open.len(), done_unheard))
 }

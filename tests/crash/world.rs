@@ -19,6 +19,8 @@ use crate::client::{Client, Command, Heard, Pool, Signal, offer, repeat, split};
 use crate::observe;
 
 const CLIENTS: usize = 8;
+/// The smallest segments: quick to take, and some are filled.
+const CONFIG: &str = "[log]\nsegment_bytes = 1_048_576\ngroup_bytes_max = 1_048_576\n";
 
 pub(crate) struct World {
     pub(crate) runtime: Runtime,
@@ -43,7 +45,7 @@ impl World {
         let runtime = runtime.expect("a runtime");
         // The harness holds its port with a socket that needs a runtime.
         let server = runtime.block_on(async { NatsServer::start(ServerOptions::default()) });
-        let service = Service::start(&server, "");
+        let service = Service::start(&server, CONFIG);
         let owner = runtime.block_on(Caller::connect(&server, &service, &Identity::owner("zoo")));
         World {
             runtime,
