@@ -1,6 +1,6 @@
 //! The real process under load, killed and stopped again and again on the same data.
 //!
-//! `make crash` runs 100 rounds; `ROUNDS=N` sets their number, `SEED=N` replays the moments of a run.
+//! `ROUNDS=N` sets the number of rounds, `SEED=N` replays the moments of a run.
 
 mod canary;
 mod check;
@@ -11,7 +11,7 @@ mod world;
 
 use world::{World, number, seed};
 
-const ROUNDS_DEFAULT: u64 = 30;
+const ROUNDS_DEFAULT: u64 = 100;
 const KILLED_WITHIN_MS: u32 = 60;
 /// In every so many rounds the process is killed once more, while it recovers.
 const KILLED_IN_RECOVERY_EVERY: u64 = 4;
