@@ -173,7 +173,10 @@ impl Client {
 
     fn next(&mut self, key: &str) -> Command {
         let mut pool = self.pool.lock().expect("the pool is not poisoned");
-        let (choice, create) = (self.rng.next_u32() as usize, self.rng.next_u32() % 10 == 0);
+        let (choice, create) = (
+            self.rng.next_u32() as usize,
+            self.rng.next_u32().is_multiple_of(10),
+        );
         if create || pool.len() < USERS_AT_ONCE {
             return Command {
                 operation: "create",

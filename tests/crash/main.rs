@@ -45,7 +45,7 @@ fn killed_once(world: &mut World, round: u64) -> Result<(usize, usize), String> 
     world.service.kill();
     world.tell(|signal| signal.killed = true);
     let heard = world.join(clients);
-    if round % KILLED_IN_RECOVERY_EVERY == 0 {
+    if round.is_multiple_of(KILLED_IN_RECOVERY_EVERY) {
         drop(world.service.start_unready());
         world.let_pass(KILLED_WITHIN_MS);
         world.service.kill();
