@@ -462,3 +462,11 @@ async fn a_second_process_on_the_same_data_is_refused() {
     assert_eq!(bench.service.pid(), running);
     bench.owner.call("create", new_user("gigi")).await.ok();
 }
+
+#[tokio::test]
+async fn a_service_that_is_told_to_stop_as_soon_as_it_is_ready_stops_in_order() {
+    let server = NatsServer::start(ServerOptions::default());
+    let mut service = Service::start(&server, "");
+    assert!(service.stop().success());
+    assert!(service.log().contains("\"message\":\"stopped\""));
+}

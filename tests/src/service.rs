@@ -70,8 +70,7 @@ impl Service {
 
     /// Starts the process again on the same data and waits until it is ready.
     pub fn start_again(&mut self) {
-        let (child, lines) = self.spawn();
-        self.child = Some(child);
+        let lines = self.start_unready();
         loop {
             match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
                 Ok(line) if line.contains("\"message\":\"ready\"") => return,
@@ -80,6 +79,13 @@ impl Service {
                 Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
             }
         }
+    }
+
+    /// Starts the process again on the same data and does not wait; gives the lines that it logs.
+    pub fn start_unready(&mut self) -> Receiver<String> {
+        let (child, lines) = self.spawn();
+        self.child = Some(child);
+        lines
     }
 
     /// Starts a process that is expected to end by itself; returns how, the log tells why.

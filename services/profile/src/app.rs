@@ -1,12 +1,13 @@
 //! The wiring: opens the storage, starts actors, relay and edges, and ends them in reverse.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::prelude::*;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::auth::Authenticator;
@@ -113,12 +114,14 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     let gate = write_gate(&config, view, Arc::clone(&storage.lag));
     let service = Arc::new(ProfileService::new(
         ports,
-        shards,
+        shards.clone(),
         authenticator,
         Arc::clone(&storage.data_dir),
         gate,
         options::reads(&config),
     ));
+    // Before the first request is read: from here on the end is a drain.
+    let signals = StopSignals::listen()?;
     let edge = NatsEdge::start(nats, service, clock).await?;
     tracing::info!(
         store = storage.data_dir.store_id(),
@@ -126,16 +129,29 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         "ready"
     );
 
-    let ended = until_stopped(&storage, relay.watch()).await;
+    let ended = until_stopped(signals, &storage, relay.watch()).await;
     if let Err(error) = &ended {
         tracing::error!(error = %error, "cannot go on, stopping");
     }
     let report = edge.drain(DRAIN_BOUND).await;
     tracing::info!(?report, "drained");
+    log_counts(&shards);
     relay.stop().await;
     storage.close().await;
     tracing::info!("stopped");
     ended
+}
+
+/// What the gateways did in their life: whether the limit of live actors is a good one.
+fn log_counts(shards: &Shards) {
+    let (mut activations, mut passivations, mut live_most) = (0, 0, 0);
+    for counts in shards.counts() {
+        activations += counts.activations.load(Ordering::Relaxed);
+        passivations += counts.passivations.load(Ordering::Relaxed);
+        // Each shard had its most at its own time: together never more than this.
+        live_most += counts.live_most.load(Ordering::Relaxed);
+    }
+    tracing::info!(activations, passivations, live_most, "actors");
 }
 
 /// Waits until the event stream was looked at: one that is not ours, or a server without JetStream, is an
@@ -191,13 +207,27 @@ fn write_gate(config: &Config, view: Arc<dyn CurrentView>, lag: Arc<RelayLag>) -
     })
 }
 
+/// SIGTERM and SIGINT; until they are listened to, either ends the process at once.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<StopSignals> {
+        Ok(StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Returns when told to stop; fails when a part cannot go on without a restart.
 async fn until_stopped(
+    mut signals: StopSignals,
     storage: &Storage,
     mut relay: watch::Receiver<RelayStatus>,
 ) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let (mut log_failed, mut view_failed) = (storage.log.failed(), storage.view.failed());
     let relay_stopped = async {
         let stopped = |status: &RelayStatus| matches!(status.state, RelayState::Stopped(_));
@@ -207,8 +237,8 @@ async fn until_stopped(
         }
     };
     tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        _ = signals.terminate.recv() => Ok(()),
+        _ = signals.interrupt.recv() => Ok(()),
         reason = failure(&mut log_failed) => Err(anyhow::anyhow!("the commit log failed: {reason}")),
         reason = failure(&mut view_failed) => Err(anyhow::anyhow!("the current view failed: {reason}")),
         reason = relay_stopped => Err(anyhow::anyhow!(reason)),
