@@ -106,6 +106,14 @@ cat "$run/events.json"
 [ "$(grep -c profile-service.profile "$run/events.json")" = 2 ] || fail "Two events were expected. $advice"
 
 [ "${ONCE:-}" != 1 ] || { say "done"; exit 0; }
+(
+  umask 077
+  cat >"$run/env.sh" <<EOF
+export PATH="$bin:\$PATH" NATS_URL=$NATS_URL PROFILE_TOKEN=$PROFILE_TOKEN
+export PROFILECTL_NATS_USER=requester PROFILECTL_NATS_PASSWORD=$NATS_REQUESTER_PASSWORD
+export NATS_CONSUMER_PASSWORD=$NATS_CONSUMER_PASSWORD
+EOF
+)
 say "The service is up; Ctrl-C stops it. In another terminal:"
 cat <<EOF
   source $run/env.sh
@@ -115,14 +123,6 @@ cat <<EOF
   profilectl list --prefix gi
   profilectl watch --user consumer --password "\$NATS_CONSUMER_PASSWORD"   # live; --all: all that is kept
 EOF
-(
-  umask 077
-  cat >"$run/env.sh" <<EOF
-export PATH="$bin:\$PATH" NATS_URL=$NATS_URL PROFILE_TOKEN=$PROFILE_TOKEN
-export PROFILECTL_NATS_USER=requester PROFILECTL_NATS_PASSWORD=$NATS_REQUESTER_PASSWORD
-export NATS_CONSUMER_PASSWORD=$NATS_CONSUMER_PASSWORD
-EOF
-)
 interrupted=0
 ended=0
 wait "${children[1]}" || ended=$?
