@@ -182,6 +182,19 @@ fn position(headers: &HeaderMap) -> Option<u64> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_refusal_is_found_among_other_notices() {
+        let (sender, mut notices) = mpsc::channel(3);
+        for notice in [
+            Notice::Connected,
+            Notice::Dropped,
+            Notice::Refused("no".to_owned()),
+        ] {
+            sender.send(notice).await.unwrap();
+        }
+        assert_eq!(refusal(&mut notices).await, "no");
+    }
+
     #[test]
     fn the_filter_names_what_is_given_and_nothing_wider() {
         let text = |org, user| filter(org, user).ok();
