@@ -1,7 +1,8 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance
 .DEFAULT_GOAL := help
+RUN_DIR ?= run
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,3 +40,8 @@ load: ## 100,000 users from 64 clients against a release build (LOAD_USERS=N)
 
 compose-test: ## the shipped docker-compose.yml, with a kill -9 of the service in between
 	@tools/compose-test.sh
+
+acceptance: ## what README.md promises, checked in Python (needs `make run` up, pip install nats-py)
+	@test -f $(RUN_DIR)/env.sh || \
+		{ echo "acceptance: no $(RUN_DIR)/env.sh. Advice: make run, in another terminal" >&2; exit 1; }
+	@. $(RUN_DIR)/env.sh && PROFILE_DATA_DIR=$(RUN_DIR)/data python3 tests/acceptance/acceptance.py
