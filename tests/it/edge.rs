@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, HeaderMap, Message};
+use async_nats::{Client, HeaderMap, Message, Request};
 use profile::clock::SystemClock;
 use profile::error::ServiceError;
 use profile::service::RequestContext;
@@ -218,4 +218,15 @@ pub(crate) fn error_of(answer: &Message) -> Option<(String, String, i64)> {
 
 pub(crate) fn json(answer: &Message) -> serde_json::Value {
     serde_json::from_slice(&answer.payload).expect("a JSON body")
+}
+
+/// Asks until somebody is there.
+pub(crate) async fn ask_until_answered(client: &Client) -> Message {
+    loop {
+        let request = Request::new().timeout(Some(Duration::from_secs(1)));
+        let answer = client.send_request("profile.v1.user.u-1.get", request);
+        if let Ok(answer) = answer.await {
+            return answer;
+        }
+    }
 }

@@ -8,3 +8,4 @@ mod permissions;
 mod relay;
 mod schemas;
 mod service;
+mod start;

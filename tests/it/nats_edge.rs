@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Request};
+use async_nats::HeaderMap;
 use futures::StreamExt;
 use profile::transport::nats::{NatsEdge, StartError};
 use profile_messages::UserId;
@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::edge::{
-    FakeFunnel, HELD, PANICS, UNKNOWN, WAIT_MAX, ask, ask_with, error_of, json, options, start,
+    FakeFunnel, HELD, PANICS, UNKNOWN, WAIT_MAX, ask, ask_until_answered, ask_with, error_of, json,
+    options, start,
 };
 
 /// What the fake funnel says it was asked.
@@ -133,6 +134,34 @@ async fn over_the_bound_the_answer_is_immediate() {
 }
 
 #[tokio::test]
+async fn a_request_larger_than_any_may_be_is_refused_before_it_waits() {
+    let server = NatsServer::start(ServerOptions::default());
+    let funnel = FakeFunnel::new(1);
+    let edge = start(options(&server), &funnel).await;
+    let requester = server.connect(NatsUser::Requester).await;
+    let body = " ".repeat(64 * 1024 + 1);
+    let answer = ask(&requester, "profile.v1.get", &body).await;
+    let (number, text, _) = error_of(&answer).unwrap();
+    assert_eq!(number, "400");
+    assert_eq!(text, "the body is longer than 65536 bytes");
+
+    let mut headers = HeaderMap::new();
+    headers.insert("X-Padding", "x".repeat(32 * 1024));
+    let answer = ask_with(&requester, "profile.v1.get", headers, "").await;
+    let (number, text, _) = error_of(&answer).unwrap();
+    assert_eq!(number, "400");
+    assert!(text.contains("longer than 32768 bytes"), "{text}");
+
+    let mut headers = HeaderMap::new();
+    headers.insert("X-Padding", "x".repeat(31 * 1024));
+    let body = format!("{}{{}}", " ".repeat(64 * 1024 - 2));
+    let answer = ask_with(&requester, "profile.v1.get", headers, &body).await;
+    assert_eq!(error_of(&answer), None);
+    let report = edge.drain(WAIT_MAX).await;
+    assert_eq!((report.refused, report.answered), (2, 1));
+}
+
+#[tokio::test]
 async fn an_answer_over_the_largest_message_is_an_error_not_silence() {
     let server = NatsServer::start(ServerOptions {
         extra_config: "max_payload: 8KB".to_owned(),
@@ -227,17 +256,6 @@ async fn a_drain_waits_for_requests_in_flight_within_its_bound() {
     funnel.called(2).await;
     let report = edge.drain(Duration::from_millis(200)).await;
     assert_eq!((report.answered, report.unanswered), (0, 1));
-}
-
-/// Asks until somebody is there.
-async fn ask_until_answered(client: &async_nats::Client) -> async_nats::Message {
-    loop {
-        let request = Request::new().timeout(Some(Duration::from_secs(1)));
-        let answer = client.send_request("profile.v1.user.u-1.get", request);
-        if let Ok(answer) = answer.await {
-            return answer;
-        }
-    }
 }
 
 #[tokio::test]

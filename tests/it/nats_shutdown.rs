@@ -9,12 +9,14 @@ use profile::transport::nats::{DrainReport, NatsEdge};
 use profile_tests::nats_server::{NatsServer, NatsUser, ServerOptions};
 use tokio::task::JoinSet;
 
-use crate::edge::{FakeFunnel, options, start};
+use crate::edge::{FakeFunnel, ask, ask_until_answered, options, start};
 
 const RESTARTS: u64 = 20;
 const REQUESTERS: usize = 4;
 const CONCURRENT_PER_REQUESTER: usize = 8;
 const REQUESTS_BETWEEN_RESTARTS: u64 = 500;
+/// The server does not count them after it, async-nats does.
+const REQUESTS_BEFORE_RECONNECT: u64 = 300;
 const DRAIN_BOUND: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(3);
 
@@ -26,9 +28,13 @@ struct Heard {
     nothing: u64,
 }
 
-async fn keep_asking(client: Client, stop: Arc<AtomicBool>) -> Heard {
+async fn keep_asking(client: Client, stop: Arc<AtomicBool>, pause: Option<Duration>) -> Heard {
     let mut heard = Heard::default();
+    let mut ticks = pause.map(tokio::time::interval);
     while !stop.load(Ordering::Relaxed) {
+        if let Some(ticks) = &mut ticks {
+            ticks.tick().await;
+        }
         let request = Request::new().timeout(Some(SILENCE));
         match client
             .send_request("profile.v1.user.u-1.get", request)
@@ -50,8 +56,18 @@ async fn load(server: &NatsServer, stop: &Arc<AtomicBool>) -> JoinSet<Heard> {
     for _ in 0..REQUESTERS {
         let client = server.connect(NatsUser::Requester).await;
         for _ in 0..CONCURRENT_PER_REQUESTER {
-            requesters.spawn(keep_asking(client.clone(), Arc::clone(stop)));
+            requesters.spawn(keep_asking(client.clone(), Arc::clone(stop), None));
         }
+    }
+    requesters
+}
+
+/// Each of the requesters asks once in `pause`.
+async fn low_load(server: &NatsServer, stop: &Arc<AtomicBool>, pause: Duration) -> JoinSet<Heard> {
+    let mut requesters = JoinSet::new();
+    for _ in 0..REQUESTERS {
+        let client = server.connect(NatsUser::Requester).await;
+        requesters.spawn(keep_asking(client, Arc::clone(stop), Some(pause)));
     }
     requesters
 }
@@ -138,4 +154,48 @@ async fn restarts_under_load_lose_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_that_runs_out_of_time_still_answers_for_all_that_it_read() {
     restart_under_load(3, Duration::from_millis(20)).await;
+}
+
+/// One life of an edge: its server goes and comes back, requests come, the edge drains.
+async fn drain_after_a_reconnect(server: &mut NatsServer, pause: Option<Duration>) {
+    let funnel = FakeFunnel::new(1);
+    let edge = start(options(server), &funnel).await;
+    let early = server.connect(NatsUser::Requester).await;
+    for _ in 0..REQUESTS_BEFORE_RECONNECT {
+        ask(&early, "profile.v1.user.u-1.get", "").await;
+    }
+    server.restart();
+    ask_until_answered(&server.connect(NatsUser::Requester).await).await;
+    assert_eq!(edge.counters().disconnects.get(), 2, "both connections");
+    let before = edge.counters().answered.get();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (requesters, requests) = match pause {
+        None => (load(server, &stop).await, REQUESTS_BETWEEN_RESTARTS),
+        Some(pause) => (low_load(server, &stop, pause).await, 10),
+    };
+    funnel.called(before + requests).await;
+    let report = edge.drain(DRAIN_BOUND).await;
+    stop.store(true, Ordering::Relaxed);
+    let heard = requesters.join_all().await;
+    let sum = |of: fn(&Heard) -> u64| heard.iter().map(of).sum::<u64>();
+    assert_eq!(sum(|heard| heard.nothing), 0, "{report:?}");
+    assert_eq!(sum(|heard| heard.answers), report.answered - before);
+    assert_eq!((report.unanswered, report.refused), (0, 0), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_under_load_loses_nothing_also_after_a_reconnect() {
+    let mut server = NatsServer::start(ServerOptions::default());
+    for _ in 0..5 {
+        drain_after_a_reconnect(&mut server, None).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_with_few_requests_loses_nothing_also_after_a_reconnect() {
+    let mut server = NatsServer::start(ServerOptions::default());
+    // 5 and 20 requests in a second: the pause of one is longer than the drain calls idle.
+    for pause_ms in [800, 800, 200, 200, 200] {
+        drain_after_a_reconnect(&mut server, Some(Duration::from_millis(pause_ms))).await;
+    }
 }

@@ -16,6 +16,9 @@ use crate::repository;
 use crate::temp_dir::TempDir;
 use process::Process;
 
+/// Where the list of users begins in the shipped configuration.
+const USERS: &str = "  users: [\n";
+
 /// Who may connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -30,6 +33,10 @@ pub struct ServerOptions {
     pub access: Access,
     /// Lines of configuration behind the rest, for example `max_payload: 8KB`.
     pub extra_config: String,
+    /// A subject that is taken out of the shipped permissions.
+    pub without_permission: Option<String>,
+    /// Further users of the shipped configuration, as it has them: `{ user: ... }`.
+    pub extra_users: String,
 }
 
 impl Default for ServerOptions {
@@ -37,6 +44,8 @@ impl Default for ServerOptions {
         Self {
             access: Access::Shipped,
             extra_config: String::new(),
+            without_permission: None,
+            extra_users: String::new(),
         }
     }
 }
@@ -145,14 +154,26 @@ impl NatsServer {
 
     fn config(&self) -> String {
         let base = match self.options.access {
-            Access::Shipped => fs::read_to_string(repository::file("config/nats-server.conf"))
-                .expect("config/nats-server.conf"),
+            Access::Shipped => self.shipped(),
             Access::Open => {
                 "host: 127.0.0.1\njetstream { sync_interval: \"1s\" }\nhttp: \"127.0.0.1:8222\"\n"
                     .to_owned()
             }
         };
         format!("{base}\n{}\n", self.options.extra_config)
+    }
+
+    fn shipped(&self) -> String {
+        let file = repository::file("config/nats-server.conf");
+        let mut config = fs::read_to_string(file).expect("config/nats-server.conf");
+        if let Some(subject) = &self.options.without_permission {
+            let quoted = format!("\"{subject}\"");
+            assert!(config.contains(&quoted), "{subject} is not in the file");
+            config = config.replace(&quoted, "");
+        }
+        let users = format!("{USERS}\n{}\n", self.options.extra_users);
+        assert!(config.contains(USERS), "the list of users is in the file");
+        config.replacen(USERS, &users, 1)
     }
 }
 

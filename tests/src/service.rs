@@ -88,6 +88,24 @@ impl Service {
         lines
     }
 
+    /// Starts the process again on the same data and waits until it has logged `text`, as the first
+    /// of the two: it must not get ready before.
+    pub fn start_until_logged(&mut self, text: &str) -> Receiver<String> {
+        let (child, lines) = self.spawn();
+        self.child = Some(child);
+        loop {
+            match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
+                Ok(line) if line.contains(text) => return lines,
+                Ok(line) if line.contains("\"message\":\"ready\"") => {
+                    panic!("profiled got ready:\n{}", self.log())
+                }
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => panic!("profiled ended:\n{}", self.log()),
+                Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
+            }
+        }
+    }
+
     /// Starts a process that is expected to end by itself; returns how, the log tells why.
     pub fn start_and_end(&mut self) -> ExitStatus {
         let (mut child, lines) = self.spawn();
@@ -120,6 +138,13 @@ impl Service {
         child.wait().expect("our own child can be waited for")
     }
 
+    /// Whether `profiled health` with this service's configuration finds it alive.
+    pub fn is_healthy(&self) -> bool {
+        let mut command = self.command();
+        command.arg("health").stderr(Stdio::null());
+        command.status().expect("profiled can be started").success()
+    }
+
     /// The process id, for a look at its memory.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the service runs").id()
@@ -139,7 +164,7 @@ impl Service {
         &self.key
     }
 
-    fn spawn(&self) -> (Child, Receiver<String>) {
+    fn command(&self) -> Command {
         let mut command = Command::new(binary("profiled"));
         command
             .arg("--config")
@@ -147,8 +172,13 @@ impl Service {
         command
             .env_clear()
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+            .stdout(Stdio::null());
+        command
+    }
+
+    fn spawn(&self) -> (Child, Receiver<String>) {
+        let mut command = self.command();
+        command.stderr(Stdio::piped());
         let mut child = command.spawn().expect("profiled can be started");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, lines) = channel();

@@ -1,7 +1,8 @@
 //! A thin mailbox around one [`ProfileEntity`]: one command at a time, in order of entry.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::prelude::*;
 use profile_messages::UserId;
@@ -18,7 +19,6 @@ pub type Answer = oneshot::Sender<Result<Done, ServiceError>>;
 pub struct ProfileActor {
     user: UserId,
     ports: Arc<EntityPorts>,
-    mailbox_commands_max: usize,
     /// `None` until the first command, and again when an outcome was uncertain: the next command
     /// activates it anew from what is committed.
     entity: Option<ProfileEntity>,
@@ -34,22 +34,26 @@ pub struct Execute {
 }
 
 impl ProfileActor {
-    pub fn new(user: UserId, ports: Arc<EntityPorts>, mailbox_commands_max: usize) -> ProfileActor {
-        ProfileActor {
-            user,
-            ports,
-            mailbox_commands_max,
-            entity: None,
-        }
+    /// Starts the actor of `user` on this thread. Its mailbox has its bound before anything is sent:
+    /// until an actor's `started` has run, actix bounds it by 16.
+    pub fn activate(
+        user: UserId,
+        ports: Arc<EntityPorts>,
+        mailbox_commands_max: usize,
+    ) -> Addr<ProfileActor> {
+        ProfileActor::create(|context| {
+            context.set_mailbox_capacity(mailbox_commands_max);
+            ProfileActor {
+                user,
+                ports,
+                entity: None,
+            }
+        })
     }
 }
 
 impl Actor for ProfileActor {
     type Context = Context<Self>;
-
-    fn started(&mut self, context: &mut Context<Self>) {
-        context.set_mailbox_capacity(self.mailbox_commands_max);
-    }
 }
 
 impl Handler<Execute> for ProfileActor {
@@ -109,25 +113,70 @@ async fn executed(
     }
 }
 
+/// The users of a shard whose actors have nothing to do, by their last use, least recent first.
+///
+/// Kept by the gateway, which takes users out, and by [`QueuePlace`], which puts them in: both on the
+/// shard's thread, so the lock is always free.
+#[derive(Debug, Default)]
+pub struct IdleUsers(Mutex<BTreeMap<u64, UserId>>);
+
+impl IdleUsers {
+    pub fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, UserId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The commands of one actor that are in its mailbox or in work.
+#[derive(Debug)]
+pub struct Queue {
+    user: UserId,
+    idle: Arc<IdleUsers>,
+    taken: AtomicUsize,
+    /// The number of the last use: the user's key in [`IdleUsers`].
+    used: AtomicU64,
+}
+
+impl Queue {
+    pub fn new(user: UserId, idle: Arc<IdleUsers>) -> Arc<Queue> {
+        Arc::new(Queue {
+            user,
+            idle,
+            taken: AtomicUsize::new(0),
+            used: AtomicU64::new(0),
+        })
+    }
+
+    /// The number of the last use.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Acquire)
+    }
+}
+
 /// A place in one actor's queue, free again when dropped. Counted by the gateway, because actix lets
 /// every sender exceed a mailbox's capacity by one.
 #[derive(Debug)]
-pub struct QueuePlace(Arc<AtomicUsize>);
+pub struct QueuePlace(Arc<Queue>);
 
 impl QueuePlace {
-    /// Takes a place, unless `places_max` are taken.
-    pub fn take(taken: &Arc<AtomicUsize>, places_max: usize) -> Option<QueuePlace> {
+    /// Takes a place for the use number `used`, unless `places_max` are taken.
+    pub fn take(queue: &Arc<Queue>, used: u64, places_max: usize) -> Option<QueuePlace> {
         // Only the gateway's thread takes places, so check and increment need not be one step.
-        if taken.load(Ordering::Acquire) >= places_max {
+        if queue.taken.load(Ordering::Acquire) >= places_max {
             return None;
         }
-        taken.fetch_add(1, Ordering::AcqRel);
-        Some(QueuePlace(Arc::clone(taken)))
+        queue.taken.fetch_add(1, Ordering::AcqRel);
+        let before = queue.used.swap(used, Ordering::AcqRel);
+        queue.idle.lock().remove(&before);
+        Some(QueuePlace(Arc::clone(queue)))
     }
 }
 
 impl Drop for QueuePlace {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let queue = &self.0;
+        if queue.taken.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let (used, user) = (queue.used(), queue.user.clone());
+            queue.idle.lock().insert(used, user);
+        }
     }
 }

@@ -19,9 +19,10 @@ use crate::current_view::CurrentView;
 use crate::entity::EntityPorts;
 use crate::gateway::Shards;
 use crate::relay::lag::RelayLag;
+use crate::relay::reconcile::Refusal;
 use crate::relay::{Relay, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
-use crate::transport::nats::{NatsEdge, connect_as};
+use crate::transport::nats::{NatsEdge, NatsOptions, connect_as};
 
 mod health;
 mod options;
@@ -99,7 +100,13 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     });
     let shards = Shards::start(arbiters, &options::gateway(&config, arbiters.len()), &ports);
 
-    let nats = options::nats(&config)?;
+    let nats = options::nats(&config, storage.data_dir.store_id())?;
+    if options::is_exposed(&config) {
+        tracing::warn!(
+            "a nats server that is not on this machine is used without TLS: passwords, tokens and \
+             profiles cross the network in clear"
+        );
+    }
     let relay_client = connect_as(&nats, &nats.egress, "relay").await?;
     let relay = Relay::start(
         options::relay(&config, &storage.data_dir),
@@ -110,7 +117,6 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         Arc::clone(&storage.lag),
     )
     .await?;
-    stream_accepted(relay.watch()).await?;
     let gate = write_gate(&config, view, Arc::clone(&storage.lag));
     let service = Arc::new(ProfileService::new(
         ports,
@@ -120,21 +126,16 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         gate,
         options::reads(&config),
     ));
-    // Before the first request is read: from here on the end is a drain.
-    let signals = StopSignals::listen()?;
-    let edge = NatsEdge::start(nats, service, clock).await?;
-    tracing::info!(
-        store = storage.data_dir.store_id(),
-        dev = config.dev,
-        "ready"
-    );
-
-    let ended = until_stopped(signals, &storage, relay.watch()).await;
+    let parts = Parts {
+        storage: &storage,
+        relay: relay.watch(),
+        shards: &shards,
+        dev: config.dev,
+    };
+    let ended = serve_requests(&parts, nats, service, clock).await;
     if let Err(error) = &ended {
-        tracing::error!(error = %error, "cannot go on, stopping");
+        tracing::error!(error = %format!("{error:#}"), "cannot go on, stopping");
     }
-    let report = edge.drain(DRAIN_BOUND).await;
-    tracing::info!(?report, "drained");
     log_counts(&shards);
     relay.stop().await;
     storage.close().await;
@@ -154,43 +155,64 @@ fn log_counts(shards: &Shards) {
     tracing::info!(activations, passivations, live_most, "actors");
 }
 
-/// Waits until the event stream was looked at: one that is not ours, or a server without JetStream, is an
-/// error at the start and not a service without events.
-async fn stream_accepted(mut relay: watch::Receiver<RelayStatus>) -> anyhow::Result<()> {
-    let looked_at = |status: &RelayStatus| match status.state {
-        RelayState::Starting => false,
-        RelayState::Running
-        | RelayState::Refilling
-        | RelayState::Waiting(_)
-        | RelayState::Stopped(_)
-        | RelayState::Closed => true,
-    };
-    let status = relay
-        .wait_for(looked_at)
-        .await
-        .context("the event relay ended")?
-        .clone();
-    match status.state {
-        RelayState::Stopped(_) => Err(anyhow::anyhow!(relay_refusal(&status))),
-        RelayState::Waiting(reason) => {
-            tracing::warn!(reason, "the event stream is not available yet");
-            Ok(())
+/// What may fail while requests are served.
+struct Parts<'a> {
+    storage: &'a Storage,
+    relay: watch::Receiver<RelayStatus>,
+    shards: &'a Shards,
+    dev: bool,
+}
+
+/// Opens the edge once the event stream is known to be ours, and closes it at the end.
+async fn serve_requests(
+    parts: &Parts<'_>,
+    nats: NatsOptions,
+    service: Arc<ProfileService>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<()> {
+    // Before the first request is read: from here on the end is a drain.
+    let until_stopped = until_stopped(parts, StopSignals::listen()?);
+    tokio::pin!(until_stopped);
+    tokio::select! {
+        ended = &mut until_stopped => return ended,
+        confirmed = stream_confirmed(parts.relay.clone()) => confirmed?,
+    }
+    let edge = NatsEdge::start(nats, service, clock).await?;
+    tracing::info!(
+        store = parts.storage.data_dir.store_id(),
+        dev = parts.dev,
+        "ready"
+    );
+    let ended = until_stopped.await;
+    let report = edge.drain(DRAIN_BOUND).await;
+    tracing::info!(?report, "drained");
+    ended
+}
+
+/// Waits until the event stream was seen to be this store's: before that a second store could answer
+/// requests on the same bus and fork users. A stream that is not ours, and a server without JetStream,
+/// are errors at the start; what passes by itself is waited for.
+async fn stream_confirmed(mut relay: watch::Receiver<RelayStatus>) -> anyhow::Result<()> {
+    loop {
+        let state = relay.borrow_and_update().state.clone();
+        match state {
+            RelayState::Running | RelayState::Refilling => return Ok(()),
+            RelayState::Stopped(refusal) => return Err(stopped(&refusal)),
+            RelayState::Closed => return Err(anyhow::anyhow!("the event relay ended")),
+            RelayState::Waiting(reason) => {
+                tracing::warn!(
+                    reason,
+                    "not taking requests yet: the event stream cannot be looked at, trying again"
+                );
+            }
+            RelayState::Starting => {}
         }
-        RelayState::Starting | RelayState::Running | RelayState::Refilling | RelayState::Closed => {
-            Ok(())
-        }
+        relay.changed().await.context("the event relay ended")?;
     }
 }
 
-fn relay_refusal(status: &RelayStatus) -> String {
-    match &status.state {
-        RelayState::Stopped(refusal) => format!("the event relay stopped: {refusal}"),
-        RelayState::Starting
-        | RelayState::Running
-        | RelayState::Refilling
-        | RelayState::Waiting(_)
-        | RelayState::Closed => "the event relay ended".to_owned(),
-    }
+fn stopped(refusal: &Refusal) -> anyhow::Error {
+    anyhow::anyhow!("the event relay stopped: {refusal}")
 }
 
 /// Which bound refuses writes at present, if any.
@@ -223,25 +245,29 @@ impl StopSignals {
 }
 
 /// Returns when told to stop; fails when a part cannot go on without a restart.
-async fn until_stopped(
-    mut signals: StopSignals,
-    storage: &Storage,
-    mut relay: watch::Receiver<RelayStatus>,
-) -> anyhow::Result<()> {
+async fn until_stopped(parts: &Parts<'_>, mut signals: StopSignals) -> anyhow::Result<()> {
+    let storage = parts.storage;
     let (mut log_failed, mut view_failed) = (storage.log.failed(), storage.view.failed());
-    let relay_stopped = async {
-        let stopped = |status: &RelayStatus| matches!(status.state, RelayState::Stopped(_));
-        match relay.wait_for(stopped).await {
-            Ok(status) => relay_refusal(&status),
-            Err(_) => "the event relay ended".to_owned(),
-        }
-    };
     tokio::select! {
         _ = signals.terminate.recv() => Ok(()),
         _ = signals.interrupt.recv() => Ok(()),
         reason = failure(&mut log_failed) => Err(anyhow::anyhow!("the commit log failed: {reason}")),
         reason = failure(&mut view_failed) => Err(anyhow::anyhow!("the current view failed: {reason}")),
-        reason = relay_stopped => Err(anyhow::anyhow!(reason)),
+        error = relay_stopped(parts.relay.clone()) => Err(error),
+        () = parts.shards.ended() => {
+            Err(anyhow::anyhow!("a gateway ended by itself, the log says why: this is a bug"))
+        }
+    }
+}
+
+async fn relay_stopped(mut relay: watch::Receiver<RelayStatus>) -> anyhow::Error {
+    loop {
+        if let RelayState::Stopped(refusal) = &relay.borrow_and_update().state {
+            return stopped(refusal);
+        }
+        if relay.changed().await.is_err() {
+            return anyhow::anyhow!("the event relay ended");
+        }
     }
 }
 

@@ -168,6 +168,15 @@ impl DataDir {
     }
 }
 
+/// The id of the store in `path`, also while another process holds the directory; `None` where there
+/// is no store yet.
+///
+/// # Errors
+/// [`DataDirError`]: of a newer release, damaged, or unreadable.
+pub fn store_id_of(fs: &dyn FileSystem, path: &Path) -> Result<Option<String>, DataDirError> {
+    Ok(read_store(fs, path)?.map(|store| store.store_id))
+}
+
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
     let path = path.to_owned();
     move |source| DataDirError::Io {

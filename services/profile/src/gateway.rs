@@ -1,15 +1,16 @@
 //! The gateway actor of one shard: hands each order to the actor of its user, activating and
 //! passivating actors as needed. All in one thread, so there is never more than one actor per user.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use profile_messages::UserId;
+use tokio::sync::watch;
 
-use crate::actor::{Answer, Execute, ProfileActor, QueuePlace};
+use crate::actor::{Answer, Execute, IdleUsers, ProfileActor, Queue, QueuePlace};
 use crate::entity::{EntityPorts, Order};
 use crate::error::ServiceError;
 
@@ -18,9 +19,6 @@ mod shards;
 mod tests;
 
 pub use shards::{GatewayCounts, Shards, partition_of};
-
-/// How many of the least recently used actors are looked at for an idle one.
-const PASSIVATION_CANDIDATES_MAX: usize = 64;
 
 /// Bounds of one shard.
 #[derive(Clone, Debug)]
@@ -38,18 +36,26 @@ pub struct Gateway {
     ports: Arc<EntityPorts>,
     counts: Arc<GatewayCounts>,
     live: HashMap<UserId, LiveActor>,
-    /// Live users by last use, least recent first; the key is [`LiveActor::used`].
-    by_use: BTreeMap<u64, UserId>,
+    idle: Arc<IdleUsers>,
     uses: u64,
+    _ended: Ended,
 }
 
 #[derive(Debug)]
 struct LiveActor {
     address: Addr<ProfileActor>,
-    /// Commands in the mailbox or in work.
-    queued: Arc<AtomicUsize>,
-    used: u64,
+    queue: Arc<Queue>,
     used_at: Instant,
+}
+
+/// Says so when the gateway is gone, however it went: nobody starts it again.
+#[derive(Debug)]
+struct Ended(watch::Sender<bool>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
 }
 
 /// An order for some user of this shard.
@@ -61,19 +67,21 @@ pub struct Dispatch {
 }
 
 impl Gateway {
-    pub fn new(
+    /// `ended` turns true when the gateway is gone.
+    fn new(
         options: GatewayOptions,
         ports: Arc<EntityPorts>,
         counts: Arc<GatewayCounts>,
+        ended: watch::Sender<bool>,
     ) -> Gateway {
-        let (live, by_use) = (HashMap::new(), BTreeMap::new());
         Gateway {
             options,
             ports,
             counts,
-            live,
-            by_use,
+            live: HashMap::new(),
+            idle: Arc::default(),
             uses: 0,
+            _ended: Ended(ended),
         }
     }
 
@@ -88,25 +96,17 @@ impl Gateway {
         if !self.live.contains_key(user) && self.live.len() >= self.options.live_actors_max {
             self.passivate_least_recent()?;
         }
-        self.uses += 1;
-        let used = self.uses;
-        if let Some(actor) = self.live.get(user) {
-            self.by_use.remove(&actor.used);
-        }
-        self.by_use.insert(used, user.clone());
         let actor = self.live.entry(user.clone()).or_insert_with(|| {
-            let bound = self.options.mailbox_commands_max;
-            let actor = ProfileActor::new(user.clone(), Arc::clone(&self.ports), bound);
             self.counts.activations.fetch_add(1, Ordering::Relaxed);
-            let queued = Arc::new(AtomicUsize::new(0));
+            let ports = Arc::clone(&self.ports);
+            let bound = self.options.mailbox_commands_max;
             LiveActor {
-                address: actor.start(),
-                queued,
-                used,
+                address: ProfileActor::activate(user.clone(), ports, bound),
+                queue: Queue::new(user.clone(), Arc::clone(&self.idle)),
                 used_at: now,
             }
         });
-        (actor.used, actor.used_at) = (used, now);
+        actor.used_at = now;
         self.counts.note_live(self.live.len());
         self.live.get(user).ok_or(ServiceError::Internal)
     }
@@ -114,29 +114,47 @@ impl Gateway {
     /// Makes room for one more actor. Only an idle actor is let go: its queue is empty, and nobody but
     /// this thread could put anything in it.
     fn passivate_least_recent(&mut self) -> Result<(), ServiceError> {
-        let idle = |user: &&UserId| self.live.get(*user).is_some_and(LiveActor::is_idle);
-        let candidates = self.by_use.values().take(PASSIVATION_CANDIDATES_MAX);
-        let user = candidates.into_iter().find(idle).cloned();
-        let user = user.ok_or(ServiceError::Overloaded("all live actors are busy"))?;
-        self.passivate(&user);
-        Ok(())
+        loop {
+            let (used, user) = self
+                .idle
+                .lock()
+                .pop_first()
+                .ok_or(ServiceError::Overloaded("all live actors are busy"))?;
+            if self.is_last_use(&user, used) {
+                self.passivate(&user);
+                return Ok(());
+            }
+        }
     }
 
     fn passivate_idle(&mut self) {
         let now = self.ports.clock.monotonic();
         let limit = self.options.idle_passivation;
-        let long_unused = |actor: &LiveActor| now.duration_since(actor.used_at) >= limit;
-        let mut leaving = Vec::new();
-        for user in self.by_use.values() {
-            match self.live.get(user) {
-                Some(actor) if !long_unused(actor) => break,
-                Some(actor) if actor.is_idle() => leaving.push(user.clone()),
-                Some(_) | None => {}
+        loop {
+            let Some((used, user)) = self.least_recent_idle() else {
+                return;
+            };
+            if self.is_last_use(&user, used) {
+                let used_at = self.live.get(&user).map_or(now, |actor| actor.used_at);
+                if now.duration_since(used_at) < limit {
+                    return;
+                }
+                self.passivate(&user);
             }
+            self.idle.lock().remove(&used);
         }
-        for user in leaving {
-            self.passivate(&user);
-        }
+    }
+
+    fn least_recent_idle(&self) -> Option<(u64, UserId)> {
+        let idle = self.idle.lock();
+        idle.first_key_value()
+            .map(|(used, user)| (*used, user.clone()))
+    }
+
+    /// False for what an actor left behind that ended by itself.
+    fn is_last_use(&self, user: &UserId, used: u64) -> bool {
+        let actor = self.live.get(user);
+        actor.is_some_and(|actor| actor.queue.used() == used)
     }
 
     /// Dropping the last address ends the actor.
@@ -146,16 +164,8 @@ impl Gateway {
     }
 
     fn forget(&mut self, user: &UserId) {
-        if let Some(actor) = self.live.remove(user) {
-            self.by_use.remove(&actor.used);
-        }
+        self.live.remove(user);
         self.counts.note_live(self.live.len());
-    }
-}
-
-impl LiveActor {
-    fn is_idle(&self) -> bool {
-        self.queued.load(Ordering::Acquire) == 0
     }
 }
 
@@ -163,7 +173,6 @@ impl Actor for Gateway {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        context.set_mailbox_capacity(self.options.gateway_commands_max);
         let interval = (self.options.idle_passivation / 4).max(Duration::from_millis(10));
         context.run_interval(interval, |gateway, _| gateway.passivate_idle());
     }
@@ -175,11 +184,13 @@ impl Handler<Dispatch> for Gateway {
     fn handle(&mut self, dispatch: Dispatch, _: &mut Context<Self>) {
         let Dispatch { order, answer } = dispatch;
         let bound = self.options.mailbox_commands_max;
+        self.uses += 1;
+        let used = self.uses;
         let actor = match self.activated(&order.user) {
             Ok(actor) => actor,
             Err(error) => return refuse(answer, error),
         };
-        let Some(place) = QueuePlace::take(&actor.queued, bound) else {
+        let Some(place) = QueuePlace::take(&actor.queue, used, bound) else {
             return refuse(
                 answer,
                 ServiceError::Overloaded("too many commands wait for this user"),

@@ -117,8 +117,10 @@ async fn start(parts: Parts) -> Result<RelayHandle, CursorError> {
     };
     let acked = progress.watch_cursor();
     let (ended, end) = oneshot::channel::<()>();
+    let unnoticed = Unnoticed(progress.clone());
     // One task, so that aborting it ends both.
     let task = tokio::spawn(async move {
+        let _unnoticed = unnoticed;
         let relay = async {
             task.run().await;
             drop(ended);
@@ -130,6 +132,23 @@ async fn start(parts: Parts) -> Result<RelayHandle, CursorError> {
         stop,
         task,
     })
+}
+
+/// Shows in the status that the task is gone, should it panic: nobody else would tell.
+struct Unnoticed(Arc<Progress>);
+
+impl Drop for Unnoticed {
+    fn drop(&mut self) {
+        match self.0.status().state {
+            RelayState::Stopped(_) | RelayState::Closed => {}
+            RelayState::Starting
+            | RelayState::Running
+            | RelayState::Refilling
+            | RelayState::Waiting(_) => {
+                self.0.turn_to(RelayState::Stopped(Refusal::Ended));
+            }
+        }
+    }
 }
 
 /// The running relay. Dropping it ends the relay as a crash would: nothing is lost by that.
@@ -165,6 +184,13 @@ impl Drop for RelayHandle {
     }
 }
 
+/// How the count of the backlog ended.
+enum Measured {
+    Yes,
+    ToldToStop,
+    Refused(Refusal),
+}
+
 #[derive(Debug)]
 struct Task {
     context: Context,
@@ -176,7 +202,11 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
-        self.measure_backlog().await;
+        match self.measure_backlog().await {
+            Measured::Yes => {}
+            Measured::ToldToStop => return self.progress.turn_to(RelayState::Closed),
+            Measured::Refused(refusal) => return self.refuse(refusal),
+        }
         let (mut failures, mut was_running) = (0, false);
         loop {
             let before = self.progress.status().acked;
@@ -237,13 +267,33 @@ impl Task {
         Ok(resumed)
     }
 
-    async fn measure_backlog(&self) {
+    /// Counts what was behind already at the start. Nothing is published before it is known: a lag
+    /// that is counted too low would let writes go on above their bound.
+    async fn measure_backlog(&mut self) -> Measured {
         let cursor = self.progress.cursor().unwrap_or_default();
         let durable = *self.context.source.log.durable().borrow();
         let end = self.lag.start(cursor, durable);
-        match self.context.source.bytes(cursor, end).await {
-            Ok(bytes) => self.lag.backlog(bytes),
-            Err(trouble) => tracing::warn!(?trouble, "the relay's backlog is not known"),
+        let mut stop = self.stop.clone();
+        let mut failures = 0;
+        loop {
+            let counted = tokio::select! {
+                counted = self.context.source.bytes(cursor, end) => counted,
+                _ = stop.wait_for(|stop| *stop) => return Measured::ToldToStop,
+            };
+            let trouble = match counted {
+                Ok(bytes) => {
+                    self.lag.backlog(bytes);
+                    return Measured::Yes;
+                }
+                Err(Trouble::Refused(refusal)) => return Measured::Refused(refusal),
+                Err(Trouble::Later(text) | Trouble::Unsupported(text)) => text,
+            };
+            tracing::warn!(%trouble, failures, "the relay's backlog is not known, reading it again");
+            self.progress.turn_to(RelayState::Waiting(trouble));
+            if self.stops_within(self.back_off(failures)).await {
+                return Measured::ToldToStop;
+            }
+            failures += 1;
         }
     }
 
@@ -271,3 +321,5 @@ impl Task {
 
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod tests;

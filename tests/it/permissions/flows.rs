@@ -142,7 +142,7 @@ async fn an_event_reaches_a_plain_subscriber_and_no_requester() {
     assert!(overheard.next().now_or_never().is_none());
 }
 
-fn events_stream() -> stream::Config {
+pub(super) fn events_stream() -> stream::Config {
     stream::Config {
         name: "PROFILE_EVENTS".to_owned(),
         subjects: vec!["profile-event.v1.>".to_owned()],

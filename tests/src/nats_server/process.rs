@@ -38,7 +38,7 @@ impl Process {
         command
             .args(["-a", "127.0.0.1", "-m", "-1", "-p"])
             .arg(port.to_string());
-        for user in NatsUser::ALL {
+        for user in NatsUser::ALL.into_iter().chain([NatsUser::ConsumerOrg1]) {
             command.env(user.password_variable(), user.password());
         }
         command

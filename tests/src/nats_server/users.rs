@@ -12,9 +12,12 @@ pub enum NatsUser {
     Egress,
     Requester,
     Consumer,
+    /// The one of `config/nats-consumer-of-one-org.conf`, an example that the shipped file leaves out.
+    ConsumerOrg1,
 }
 
 impl NatsUser {
+    /// Those of the shipped file.
     pub const ALL: [Self; 4] = [Self::Ingress, Self::Egress, Self::Requester, Self::Consumer];
 
     pub fn name(self) -> &'static str {
@@ -23,6 +26,7 @@ impl NatsUser {
             Self::Egress => "service_egress",
             Self::Requester => "requester",
             Self::Consumer => "consumer",
+            Self::ConsumerOrg1 => "consumer_org1",
         }
     }
 
@@ -33,6 +37,7 @@ impl NatsUser {
             Self::Egress => "password-of-egress",
             Self::Requester => "password-of-requester",
             Self::Consumer => "password-of-consumer",
+            Self::ConsumerOrg1 => "password-of-consumer-org1",
         }
     }
 
@@ -43,6 +48,7 @@ impl NatsUser {
             Self::Egress => "NATS_EGRESS_PASSWORD",
             Self::Requester => "NATS_REQUESTER_PASSWORD",
             Self::Consumer => "NATS_CONSUMER_PASSWORD",
+            Self::ConsumerOrg1 => "NATS_CONSUMER_ORG1_PASSWORD",
         }
     }
 
@@ -53,6 +59,7 @@ impl NatsUser {
             Self::Egress => "_INBOX_profile_egress",
             Self::Requester => "_INBOX.requester",
             Self::Consumer => "_INBOX.consumer",
+            Self::ConsumerOrg1 => "_INBOX.consumer_org1",
         }
     }
 

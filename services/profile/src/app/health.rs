@@ -3,25 +3,38 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use async_nats::Request;
+use async_nats::{Client, StatusCode};
+use futures::StreamExt;
+use serde::Deserialize;
 
 use super::options;
 use crate::config::Config;
+use crate::data_dir::store_id_of;
+use crate::file_system::RealFiles;
 use crate::transport::nats::{NatsUser, connect_as};
 
 /// The egress user may receive replies here, and the service may send them here.
 const HEALTH_INBOX: &str = "_INBOX.profile_health";
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks `$SRV.PING.profile` with the service's own credentials.
+/// What is read of an answer to PING.
+#[derive(Deserialize)]
+struct Pong {
+    metadata: std::collections::BTreeMap<String, String>,
+}
+
+/// Asks `$SRV.PING.profile` with the service's own credentials, and takes only the answer of the
+/// instance that serves the configured data directory: any instance on the bus answers that subject.
 ///
 /// # Errors
-/// When no service answers within three seconds.
+/// When there is no data directory, or its instance does not answer within three seconds.
 pub fn health(config: &Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let nats = options::nats(config)?;
+    let store_id = store_id_of(&RealFiles, &config.data_dir)?
+        .with_context(|| format!("no service has run in {}", config.data_dir.display()))?;
+    let nats = options::nats(config, &store_id)?;
     let user = NatsUser {
         inbox_prefix: HEALTH_INBOX.to_owned(),
         ..nats.egress.clone()
@@ -29,11 +42,30 @@ pub fn health(config: &Config) -> anyhow::Result<()> {
     let subject = format!("{}.PING.{}", config.nats.srv_prefix, options::SERVICE_NAME);
     runtime.block_on(async {
         let client = connect_as(&nats, &user, "health").await?;
-        let ping = Request::new().timeout(Some(TIMEOUT));
-        client
-            .send_request(subject, ping)
+        tokio::time::timeout(TIMEOUT, answered(&client, subject, &store_id))
             .await
-            .context("the service does not answer")?;
-        Ok(())
+            .with_context(|| format!("the service of the store {store_id} does not answer"))?
     })
+}
+
+/// Returns when the instance of `store_id` answers; everybody's answers come to the same inbox.
+async fn answered(client: &Client, subject: String, store_id: &str) -> anyhow::Result<()> {
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await?;
+    let sent = client.publish_with_reply(subject, inbox, "".into());
+    sent.await?;
+    while let Some(answer) = answers.next().await {
+        if answer.status == Some(StatusCode::NO_RESPONDERS) {
+            anyhow::bail!("no service answers");
+        }
+        let pong: Result<Pong, _> = serde_json::from_slice(&answer.payload);
+        if pong.is_ok_and(|pong| {
+            pong.metadata
+                .get(options::STORE)
+                .is_some_and(|it| it == store_id)
+        }) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the connection is closed")
 }

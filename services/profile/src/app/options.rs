@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::commit_log::file::FileLogOptions;
-use crate::config::{Config, NatsConnectionConfig, NatsCredentials};
+use crate::config::{Config, NatsConnectionConfig, NatsCredentials, is_loopback_url};
 use crate::current_view::sled::{Identity, SledOptions, boot_id};
 use crate::data_dir::DataDir;
 use crate::gateway::GatewayOptions;
@@ -18,6 +18,8 @@ use crate::transport::nats::{NatsLogin, NatsOptions, NatsTls, NatsUser};
 
 /// The service's name in the NATS micro protocol.
 pub(super) const SERVICE_NAME: &str = "profile";
+/// Metadata of the same protocol: which store answers.
+pub(super) const STORE: &str = "store";
 /// Longest wait for one connection to nats-server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// JSON bytes of one page: below nats-server's default message size of 1 MiB.
@@ -69,14 +71,15 @@ pub(super) fn reads(config: &Config) -> ReadOptions {
     }
 }
 
-pub(super) fn nats(config: &Config) -> anyhow::Result<NatsOptions> {
+/// With `store_id` in the metadata, by which `profiled health` knows its own instance.
+pub(super) fn nats(config: &Config, store_id: &str) -> anyhow::Result<NatsOptions> {
     let nats = &config.nats;
     Ok(NatsOptions {
         servers: nats.urls.clone(),
         ingress: user(&nats.ingress)?,
         egress: user(&nats.egress)?,
         tls: NatsTls {
-            required: nats.urls.iter().any(|url| url.starts_with("tls://")),
+            required: requires_tls(config),
             roots: nats.tls.ca_file.clone(),
             client_certificate: nats.tls.cert_file.clone().zip(nats.tls.key_file.clone()),
         },
@@ -89,10 +92,28 @@ pub(super) fn nats(config: &Config) -> anyhow::Result<NatsOptions> {
             name: SERVICE_NAME.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             description: env!("CARGO_PKG_DESCRIPTION").to_owned(),
-            metadata: BTreeMap::new(),
+            metadata: BTreeMap::from([(STORE.to_owned(), store_id.to_owned())]),
             prefix: nats.srv_prefix.clone(),
         },
     })
+}
+
+/// TLS is asked for by a URL or by any key of `[nats.tls]`: who names a certificate does not want to be
+/// talked out of it by a server without one.
+fn requires_tls(config: &Config) -> bool {
+    let tls = &config.nats.tls;
+    let is_tls = |url: &String| {
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("tls"))
+    };
+    let named = [&tls.ca_file, &tls.cert_file, &tls.key_file];
+    config.nats.urls.iter().any(is_tls) || named.into_iter().any(Option::is_some)
+}
+
+/// Whether what only the bus should see crosses a network in clear.
+pub(super) fn is_exposed(config: &Config) -> bool {
+    let elsewhere = |url: &String| !is_loopback_url(url);
+    !requires_tls(config) && config.nats.urls.iter().any(elsewhere)
 }
 
 fn user(connection: &NatsConnectionConfig) -> anyhow::Result<NatsUser> {
@@ -128,5 +149,46 @@ pub(super) fn relay(config: &Config, data_dir: &DataDir) -> RelayOptions {
             ..StreamOptions::default()
         },
         window_messages_max: config.relay.window_messages_max,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(urls: &str, more: &[(&str, &str)]) -> Config {
+        let more = more.iter().map(|(name, value)| (*name, *value));
+        let all = std::iter::once(("PROFILE__NATS__URLS", urls)).chain(more);
+        let all = all.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Config::load_dev(None, all).unwrap()
+    }
+
+    #[test]
+    fn a_tls_url_and_any_key_of_the_tls_section_require_tls() {
+        let plain = r#"["nats://127.0.0.1:4222"]"#;
+        assert!(!requires_tls(&config(plain, &[])));
+        for urls in [
+            r#"["tls://n1:4222"]"#,
+            r#"["TLS://n1:4222"]"#,
+            r#"["nats://n0:4222", "Tls://n1:4222"]"#,
+        ] {
+            assert!(requires_tls(&config(urls, &[])), "{urls}");
+        }
+        let roots = ("PROFILE__NATS__TLS__CA_FILE", "ca.pem");
+        assert!(requires_tls(&config(plain, &[roots])));
+        let pair = [
+            ("PROFILE__NATS__TLS__CERT_FILE", "client.pem"),
+            ("PROFILE__NATS__TLS__KEY_FILE", "client-key.pem"),
+        ];
+        let nats = nats(&config(plain, &pair), "s-1").unwrap();
+        assert!(nats.tls.required);
+    }
+
+    #[test]
+    fn a_server_elsewhere_without_tls_is_noticed() {
+        let exposed = |urls| is_exposed(&config(urls, &[]));
+        assert!(!exposed(r#"["nats://127.0.0.1:4222", "nats://localhost"]"#));
+        assert!(exposed(r#"["nats://127.0.0.1:4222", "nats://10.0.0.5"]"#));
+        assert!(!exposed(r#"["tls://10.0.0.5:4222"]"#));
     }
 }

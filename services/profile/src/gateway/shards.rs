@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use actix::prelude::*;
 use profile_messages::UserId;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{Dispatch, Gateway, GatewayOptions};
 use crate::entity::{Done, EntityPorts, Order};
@@ -41,6 +41,7 @@ impl GatewayCounts {
 #[derive(Clone, Debug)]
 pub struct Shards {
     gateways: Arc<[(Addr<Gateway>, Arc<GatewayCounts>)]>,
+    ended: watch::Receiver<bool>,
 }
 
 impl Shards {
@@ -50,15 +51,28 @@ impl Shards {
         options: &GatewayOptions,
         ports: &Arc<EntityPorts>,
     ) -> Shards {
+        let (end, ended) = watch::channel(false);
         let start = |arbiter: &ArbiterHandle| {
             let counts = Arc::new(GatewayCounts::default());
             let (options, ports) = (options.clone(), Arc::clone(ports));
-            let gateway = Gateway::new(options, ports, Arc::clone(&counts));
-            (Gateway::start_in_arbiter(arbiter, |_| gateway), counts)
+            let gateway = Gateway::new(options, ports, Arc::clone(&counts), end.clone());
+            let address = Gateway::start_in_arbiter(arbiter, |context| {
+                context.set_mailbox_capacity(gateway.options.gateway_commands_max);
+                gateway
+            });
+            (address, counts)
         };
         Shards {
             gateways: arbiters.iter().map(start).collect(),
+            ended,
         }
+    }
+
+    /// Returns when a gateway is gone, by a panic: its users are not served any more, and nobody
+    /// starts it again, so the process should end.
+    pub async fn ended(&self) {
+        // An error means that all of them are gone.
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
     }
 
     /// Runs one order on its user's actor.

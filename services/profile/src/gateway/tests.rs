@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -338,4 +338,87 @@ async fn a_passed_deadline_leaves_no_trace() {
     );
     let id = UserId::parse("u").unwrap();
     assert_eq!(bench.view.user(&id).unwrap().unwrap().version, Version(1));
+}
+
+#[actix::test]
+async fn a_burst_to_a_user_without_an_actor_is_taken_up_to_the_bound() {
+    let bench = bench(roomy());
+    // The gateway has started.
+    bench.shards.execute(create("other")).await.unwrap();
+    let first = std::iter::once(create("u"));
+    let orders = first.chain((0..63).map(|n| nick("u", n, &n.to_string())));
+    let all = orders.map(|order| bench.shards.execute(order));
+    assert_eq!(versions(join_all(all).await), (1..65).collect::<Vec<_>>());
+}
+
+#[actix::test]
+async fn an_idle_actor_behind_many_busy_ones_makes_room() {
+    let bench = bench(GatewayOptions {
+        live_actors_max: 100,
+        ..roomy()
+    });
+    let users: Vec<String> = (0..100).map(|n| format!("u{n}")).collect();
+    for user in &users {
+        bench.shards.execute(create(user)).await.unwrap();
+    }
+    bench.log.shut.store(true, Ordering::SeqCst);
+    for user in &users[..99] {
+        let (shards, order) = (bench.shards.clone(), nick(user, 1, "x"));
+        actix::spawn(async move { shards.execute(order).await });
+    }
+    while bench.log.waiting.load(Ordering::SeqCst) < 99 {
+        tokio::task::yield_now().await;
+    }
+    // Refused without the log, so the last user is idle and the most recent of all.
+    let mut refused = nick("u99", 1, "x");
+    refused.expected_version = Some(Version(9));
+    assert!(bench.shards.execute(refused).await.is_err());
+    let shards = bench.shards.clone();
+    let new = actix::spawn(async move { shards.execute(create("new")).await });
+    while bench.log.waiting.load(Ordering::SeqCst) < 100 {
+        tokio::task::yield_now().await;
+    }
+    let refused = bench.shards.execute(create("too-many")).await;
+    assert_eq!(
+        refused,
+        Err(ServiceError::Overloaded("all live actors are busy"))
+    );
+    bench.log.shut.store(false, Ordering::SeqCst);
+    bench.log.opened.notify_waiters();
+    assert_eq!(new.await.unwrap().unwrap().version, Version(1));
+}
+
+/// A clock that panics when the gateway asks it.
+#[derive(Debug)]
+struct BrokenClock;
+
+impl Clock for BrokenClock {
+    fn now(&self) -> profile_messages::Timestamp {
+        profile_messages::Timestamp(0)
+    }
+
+    fn monotonic(&self) -> Instant {
+        panic!("as asked")
+    }
+
+    fn random_id(&self) -> String {
+        String::new()
+    }
+}
+
+#[actix::test]
+async fn a_gateway_that_panics_is_noticed() {
+    let (view, log) = (Arc::new(MemoryView::default()), bench(roomy()).log);
+    let ports = Arc::new(EntityPorts {
+        log,
+        view,
+        clock: Arc::new(BrokenClock),
+        store_id: "store".into(),
+        epoch: 1,
+        payload: EventPayload::Changed,
+    });
+    let shards = Shards::start(&[Arbiter::current()], &roomy(), &ports);
+    assert!(shards.execute(create("u")).await.is_err());
+    let noticed = tokio::time::timeout(Duration::from_secs(10), shards.ended());
+    noticed.await.unwrap();
 }

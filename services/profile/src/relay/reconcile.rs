@@ -31,6 +31,8 @@ pub enum Refusal {
     LogDamaged(String),
     #[error("{0}")]
     Stream(String),
+    #[error("its task ended by itself, the log says why: this is a bug")]
+    Ended,
 }
 
 /// Why the relay does not go on right now.

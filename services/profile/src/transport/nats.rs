@@ -23,7 +23,6 @@ use profile_messages::subject;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use self::connect::Role;
 use self::counters::Count;
 use self::ingress::{Shared, Stop};
 use self::reply_rule::ReplyRule;
@@ -118,8 +117,9 @@ impl NatsEdge {
     ) -> Result<NatsEdge, StartError> {
         check(&options)?;
         let counters = Arc::new(NatsCounters::default());
-        let egress = connect::connect(&options, Role::Egress, &counters).await?;
-        let ingress = connect::connect(&options, Role::Ingress, &counters).await?;
+        let egress = connect::connect_egress(&options, &counters).await?;
+        let (releases, releases_of_loop) = mpsc::channel(1);
+        let ingress = connect::connect_ingress(&options, &counters, releases).await?;
         let shared = Arc::new(share(&options, funnel, &egress, &clock, &counters));
         let requests = ingress
             .queue_subscribe(subject::REQUESTS, subject::QUEUE.to_owned())
@@ -134,13 +134,20 @@ impl NatsEdge {
         let discovery = Discovery::start(&options.micro, &ingress, facts).await?;
         let (in_flight, closing) = (Arc::clone(&shared.in_flight), Arc::clone(&shared.closing));
         let (stops, stops_of_loop) = mpsc::channel(2);
+        let taking = ingress::run(
+            ingress.clone(),
+            requests,
+            shared,
+            stops_of_loop,
+            releases_of_loop,
+        );
         let edge = NatsEdge {
             ingress,
             egress,
             clock,
             counters,
             discovery,
-            ingress_task: tokio::spawn(ingress::run(requests, shared, stops_of_loop)),
+            ingress_task: tokio::spawn(taking),
             stops,
             in_flight,
             in_flight_requests_max: options.in_flight_requests_max,

@@ -252,24 +252,27 @@ fn ack(payload: &Bytes) -> Result<Ack, StreamError> {
     }
 }
 
+/// What only the operator can change. Most of the API's errors pass by themselves, whatever their HTTP
+/// class: a restarting cluster answers 400 10005 ("no suitable peers") and 400 10002 ("resource limits").
+const PERMANENT: [ErrorCode; 7] = [
+    ErrorCode::BAD_REQUEST,
+    ErrorCode::INVALID_JSON,
+    ErrorCode::STREAM_INVALID_CONFIG,
+    ErrorCode::STREAM_SUBJECT_OVERLAP,
+    ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED,
+    ErrorCode::STREAM_MAX_BYTES_REQUIRED,
+    ErrorCode::STREAM_MAX_STREAM_BYTES_EXCEEDED,
+];
+
 /// A refusal of a call: what the operator has to change is [`StreamError::Refused`].
 fn api_error(what: &str, error: &async_nats::jetstream::Error) -> StreamError {
     let text = format!("{what}: {error}");
-    if [
-        ErrorCode::JETSTREAM_NOT_ENABLED,
-        ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT,
-    ]
-    .contains(&error.error_code())
-    {
-        return no_jetstream();
-    }
-    if error.error_code() == ErrorCode::STREAM_NOT_FOUND
-        || error.error_code() == ErrorCode::STREAM_NAME_EXIST
-    {
-        return StreamError::Surprise(text);
-    }
-    match error.code() {
-        400..500 => StreamError::Refused(text),
+    match error.error_code() {
+        ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+            no_jetstream()
+        }
+        ErrorCode::STREAM_NOT_FOUND | ErrorCode::STREAM_NAME_EXIST => StreamError::Surprise(text),
+        code if PERMANENT.contains(&code) => StreamError::Refused(text),
         _ => StreamError::Unavailable(text),
     }
 }
@@ -280,4 +283,40 @@ fn no_jetstream() -> StreamError {
          and for the account), and check the API prefix (domain) and the permission to publish to it"
             .to_owned(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: usize, code: u64) -> StreamError {
+        let error = json!({ "code": status, "err_code": code, "description": "as said" });
+        api_error("a call", &serde_json::from_value(error).unwrap())
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_waited_for_whatever_its_class() {
+        for (status, code) in [
+            (400, 10005), // no suitable peers for placement
+            (400, 10002), // resource limits exceeded for account
+            (400, 10202), // not in the table of this release
+            (409, 10124), // stream move in progress
+            (400, 10027), // maximum number of streams reached
+            (503, 10008), // system temporarily unavailable
+            (500, 10118), // stream is offline
+        ] {
+            let error = refusal(status, code);
+            assert!(matches!(error, StreamError::Unavailable(_)), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_operator_can_change_is_a_refusal() {
+        for (status, code) in [(400, 10065), (500, 10052), (500, 10074), (400, 10025)] {
+            let error = refusal(status, code);
+            assert!(matches!(error, StreamError::Refused(_)), "{code}");
+        }
+        let missing = refusal(503, 10076);
+        assert!(matches!(missing, StreamError::Unsupported(_)));
+    }
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, RequestErrorKind};
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use super::counters::NatsCounters;
+use super::ingress::{Release, release};
 use super::{NatsOptions, StartError};
 
 /// A user of the bus and the inboxes that belong to it alone.
@@ -88,25 +90,39 @@ pub async fn connect_as(
         .map_err(|source| StartError::Connect { role, source })
 }
 
-pub(super) async fn connect(
+/// The connection that takes requests; `releases` hears of its loss before it is made again.
+pub(super) async fn connect_ingress(
     options: &NatsOptions,
-    role: Role,
+    counters: &Arc<NatsCounters>,
+    releases: mpsc::Sender<Release>,
+) -> Result<Client, StartError> {
+    let connect = reported(options, Role::Ingress, counters).await?;
+    let connect = connect.reconnect_to_server_callback(move |_, server| {
+        let releases = releases.clone();
+        async move {
+            // The first connection: there is nothing to let go of yet.
+            if !server.server_id.is_empty() {
+                release(&releases).await;
+            }
+            None // whichever server async-nats takes
+        }
+    });
+    connected(connect, options, Role::Ingress).await
+}
+
+pub(super) async fn connect_egress(
+    options: &NatsOptions,
     counters: &Arc<NatsCounters>,
 ) -> Result<Client, StartError> {
-    let user = match role {
-        Role::Ingress => &options.ingress,
-        Role::Egress => &options.egress,
-    };
-    let counters = Arc::clone(counters);
-    let connect = base(options, user, role.name())
-        .await?
-        .subscription_capacity(options.ingress_capacity_messages)
-        // An answer waits for a place at most while the socket is stuck.
-        .client_capacity(options.in_flight_requests_max.saturating_add(2_048))
-        .event_callback(move |event| {
-            report(role, &event, &counters);
-            std::future::ready(())
-        });
+    let connect = reported(options, Role::Egress, counters).await?;
+    connected(connect, options, Role::Egress).await
+}
+
+async fn connected(
+    connect: ConnectOptions,
+    options: &NatsOptions,
+    role: Role,
+) -> Result<Client, StartError> {
     connect
         .connect(options.servers.clone())
         .await
@@ -114,6 +130,27 @@ pub(super) async fn connect(
             role: role.name(),
             source,
         })
+}
+
+async fn reported(
+    options: &NatsOptions,
+    role: Role,
+    counters: &Arc<NatsCounters>,
+) -> Result<ConnectOptions, StartError> {
+    let user = match role {
+        Role::Ingress => &options.ingress,
+        Role::Egress => &options.egress,
+    };
+    let counters = Arc::clone(counters);
+    Ok(base(options, user, role.name())
+        .await?
+        .subscription_capacity(options.ingress_capacity_messages)
+        // An answer waits for a place at most while the socket is stuck.
+        .client_capacity(options.in_flight_requests_max.saturating_add(2_048))
+        .event_callback(move |event| {
+            report(role, &event, &counters);
+            std::future::ready(())
+        }))
 }
 
 async fn base(

@@ -3,13 +3,16 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_nats::subject::ToSubject;
 use async_nats::{Client, Message, Subject, Subscriber};
 use futures::{FutureExt, StreamExt};
-use profile_messages::subject::{self, Operation};
-use tokio::sync::{Semaphore, mpsc};
+use profile_messages::envelope::Envelope;
+use profile_messages::error::FieldViolation;
+use profile_messages::json::{BODY_BYTES_MAX, BodyError};
+use profile_messages::subject::{self, Operation, QUEUE, REQUESTS};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::counters::NatsCounters;
 use super::decode::{self, Request};
@@ -20,6 +23,11 @@ use crate::error::ServiceError;
 use crate::service::RequestContext;
 use crate::transport::Funnel;
 use crate::transport::micro::EndpointStats;
+
+/// Largest sum of a request's header bytes, names included: a token, a trace and some short ones.
+const HEADERS_BYTES_MAX: usize = 32 * 1024;
+/// How long a reconnect waits for the loop to let go of the subscription of the lost connection.
+const RELEASE_BOUND: Duration = Duration::from_secs(1);
 
 /// What every request of an edge shares.
 #[derive(Debug)]
@@ -41,38 +49,144 @@ pub(super) struct Shared<F> {
 /// How a drain ends the subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// The server stops by itself after so many messages since the subscription began.
-    After(u64),
+    /// The server stops by itself after so many messages more than were taken by now.
+    After { further: u64 },
     /// At once.
     Now,
 }
 
+/// Asks the loop to let go of the subscription of a lost connection; answered when it did.
+pub(super) type Release = oneshot::Sender<()>;
+
+/// Says that the connection is lost, before async-nats makes a new one, and waits until the loop knows.
+pub(super) async fn release(loop_of_requests: &mpsc::Sender<Release>) {
+    let (release, released) = oneshot::channel();
+    // Full: the loop has not begun, or has not come to the last one yet.
+    if loop_of_requests.try_send(release).is_ok() {
+        let _ = tokio::time::timeout(RELEASE_BOUND, released).await;
+    }
+}
+
+/// The requests: one queue subscription for each connection that the client has had.
+///
+/// A server counts the messages of a subscription for each connection anew, async-nats over the
+/// subscription's life. The end of a drain is a number of messages that both must agree on, so a
+/// subscription must not outlive its connection.
+struct Requests {
+    client: Client,
+    subscription: Subscriber,
+    /// Taken from this subscription.
+    taken: u64,
+    /// How many connections there had been when the subscription was asked for on a lost one; 0 for the
+    /// first. Until there is a further one it is already the subscription of the next.
+    connections_before: u64,
+    is_stopping: bool,
+}
+
+impl Requests {
+    fn connections(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
+    }
+
+    /// Ends the subscription of a lost connection without telling any server, gives what was read from
+    /// it to `take`, and asks for a new one. False when there is nothing more to come.
+    async fn release(&mut self, mut take: impl FnMut(Message)) -> bool {
+        let connections = self.connections();
+        if connections <= self.connections_before {
+            return true;
+        }
+        // Closed, it is not subscribed again on the next connection.
+        if self.subscription.unsubscribe().await.is_err() {
+            return false;
+        }
+        while let Some(Some(message)) = self.subscription.next().now_or_never() {
+            take(message);
+        }
+        if self.is_stopping {
+            return false;
+        }
+        match self
+            .client
+            .queue_subscribe(REQUESTS, QUEUE.to_owned())
+            .await
+        {
+            Ok(subscription) => self.subscription = subscription,
+            Err(_) => return false, // the connection is closed for good
+        }
+        (self.taken, self.connections_before) = (0, connections);
+        true
+    }
+
+    async fn stop(&mut self, stop: Stop) -> bool {
+        self.is_stopping = true;
+        let stopped = match stop {
+            Stop::After { further } => {
+                let last = self.taken.saturating_add(further).max(1);
+                self.subscription.unsubscribe_after(last).await
+            }
+            Stop::Now => self.subscription.drain().await,
+        };
+        stopped.is_ok()
+    }
+}
+
 /// Takes requests until the subscription ends. Waits for nothing but the subscription.
 pub(super) async fn run<F: Funnel>(
-    mut requests: Subscriber,
+    client: Client,
+    subscription: Subscriber,
     shared: Arc<Shared<F>>,
     mut stops: mpsc::Receiver<Stop>,
+    mut releases: mpsc::Receiver<Release>,
 ) {
+    let mut requests = Requests {
+        client,
+        subscription,
+        taken: 0,
+        connections_before: 0,
+        is_stopping: false,
+    };
     loop {
-        let message = tokio::select! {
+        let goes_on = tokio::select! {
             biased;
-            Some(stop) = stops.recv() => {
-                let stopped = match stop {
-                    Stop::After(messages) => requests.unsubscribe_after(messages).await,
-                    Stop::Now => requests.drain().await,
-                };
-                if stopped.is_err() {
-                    return; // the connection is closed
-                }
-                continue;
+            Some(stop) = stops.recv() => requests.stop(stop).await,
+            Some(released) = releases.recv() => {
+                let goes_on = requests.release(|message| take(&shared, message)).await;
+                let _ = released.send(());
+                goes_on
             }
-            message = requests.next() => message,
+            message = requests.subscription.next() => match message {
+                Some(message) => {
+                    requests.taken += 1;
+                    take(&shared, message);
+                    true
+                }
+                None => false,
+            },
         };
-        match message {
-            Some(message) => take(&shared, message),
-            None => return,
+        if !goes_on {
+            return;
         }
     }
+}
+
+/// Before anything waits with it: requests in flight are bounded in number, so their sizes must be.
+fn check_size(message: &Message) -> Result<(), ServiceError> {
+    if message.payload.len() > BODY_BYTES_MAX {
+        return Err(BodyError::TooLong.into());
+    }
+    let names_and_values = message.headers.iter().flat_map(|headers| headers.iter());
+    let bytes = names_and_values.map(|(name, values)| {
+        let name: &str = name.as_ref();
+        let values = values.iter().map(|value| value.as_str().len());
+        name.len() + values.sum::<usize>()
+    });
+    if bytes.sum::<usize>() <= HEADERS_BYTES_MAX {
+        return Ok(());
+    }
+    Err(ServiceError::Headers(vec![FieldViolation {
+        field: "headers".to_owned(),
+        description: format!("all headers together are longer than {HEADERS_BYTES_MAX} bytes"),
+    }]))
 }
 
 fn take<F: Funnel>(shared: &Arc<Shared<F>>, mut message: Message) {
@@ -89,6 +203,9 @@ fn take<F: Funnel>(shared: &Arc<Shared<F>>, mut message: Message) {
         let error = ServiceError::Unavailable("shutting down");
         return refuse(shared, &message.subject, reply, &error);
     }
+    if let Err(error) = check_size(&message) {
+        return refuse(shared, &message.subject, reply, &error);
+    }
     let Ok(permit) = shared.in_flight.try_acquire() else {
         let error = ServiceError::Overloaded("requests in flight");
         return refuse(shared, &message.subject, reply, &error);
@@ -98,7 +215,7 @@ fn take<F: Funnel>(shared: &Arc<Shared<F>>, mut message: Message) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         let _slot = slot;
-        handle(&shared, &message, reply, received).await;
+        handle(&shared, message, reply, received).await;
     });
 }
 
@@ -113,12 +230,11 @@ impl Drop for InFlight {
 
 async fn handle<F: Funnel>(
     shared: &Shared<F>,
-    message: &Message,
+    message: Message,
     reply: Subject,
     received: Instant,
 ) {
-    let parsed = subject::parse_request(&message.subject);
-    let operation = parsed.as_ref().map(|parsed| parsed.operation);
+    let operation = subject::parse_request(&message.subject).map(|parsed| parsed.operation);
     let respond = respond(shared, message, received);
     let answer = match AssertUnwindSafe(respond).catch_unwind().await {
         Ok(answer) => answer,
@@ -136,7 +252,7 @@ async fn handle<F: Funnel>(
     }
 }
 
-async fn respond<F: Funnel>(shared: &Shared<F>, message: &Message, received: Instant) -> Answer {
+async fn respond<F: Funnel>(shared: &Shared<F>, message: Message, received: Instant) -> Answer {
     match call(shared, message, received).await {
         Ok(answer) => answer,
         Err(error) => encode::failure(&error),
@@ -145,12 +261,12 @@ async fn respond<F: Funnel>(shared: &Shared<F>, message: &Message, received: Ins
 
 async fn call<F: Funnel>(
     shared: &Shared<F>,
-    message: &Message,
+    message: Message,
     received: Instant,
 ) -> Result<Answer, ServiceError> {
-    let subject = subject::parse_request(&message.subject).ok_or(ServiceError::UnknownSubject)?;
-    let envelope = decode::envelope(message.headers.as_ref())?;
-    let request = decode::request(&subject, &message.payload)?;
+    let (envelope, request) = decoded(&message)?;
+    // It holds a part of the connection's read buffer, and the funnel may take its time.
+    drop(message);
     let context = RequestContext { envelope, received };
     let payload_bytes_max = shared.egress.max_payload();
     Ok(match request {
@@ -165,11 +281,18 @@ async fn call<F: Funnel>(
     })
 }
 
+fn decoded(message: &Message) -> Result<(Envelope, Request), ServiceError> {
+    let subject = subject::parse_request(&message.subject).ok_or(ServiceError::UnknownSubject)?;
+    let envelope = decode::envelope(message.headers.as_ref())?;
+    let request = decode::request(&subject, &message.payload)?;
+    Ok((envelope, request))
+}
+
 fn record<F>(
     shared: &Shared<F>,
     operation: Option<Operation>,
     error: Option<profile_messages::error::ErrorCode>,
-    took: std::time::Duration,
+    took: Duration,
 ) {
     match operation {
         Some(operation) => shared.endpoints.record(operation, error, took),

@@ -2,7 +2,8 @@
 //!
 //! async-nats drops what arrives after its `drain` on the next wake-up of the connection, whether the
 //! server has seen the UNSUB or not. Told to stop after a number of messages, server and client count
-//! alike and nothing is lost, so that is the way as long as there is traffic to count. Ingress and
+//! alike and nothing is lost, so that is the way as long as there is traffic to count. They count alike
+//! also after a reconnect, since each connection has a subscription of its own (`ingress`). Ingress and
 //! egress are two connections so that nothing but the bus wakes the ingress while it stops.
 
 use std::sync::atomic::Ordering;
@@ -72,13 +73,12 @@ pub(super) async fn drain(mut edge: NatsEdge, bound: Duration) -> DrainReport {
 /// Ends the subscription so that the server's count and ours agree; returns when it has ended.
 async fn stop_intake(edge: &mut NatsEdge) {
     if let Some(further) = further_messages(edge).await {
-        // Read before `unread`: a message that moves from one to the other is counted twice.
-        let read = edge.counters.read.get();
-        let last = read
-            .saturating_add(edge.unread())
-            .saturating_add(further)
-            .max(1);
-        edge.send(Stop::After(last)).await;
+        // Those that the loop takes before it hears of this are counted twice, and so let in as well.
+        let waiting = edge
+            .unread()
+            .saturating_sub(edge.counters.slow_consumer.get());
+        let further = further.saturating_add(waiting);
+        edge.send(Stop::After { further }).await;
     }
     loop {
         let before = edge.received();
@@ -91,12 +91,8 @@ async fn stop_intake(edge: &mut NatsEdge) {
     }
 }
 
-/// How many messages to let in until the server stops by itself; `None` when counting cannot work:
-/// after a reconnect the server counts from zero and async-nats does not.
+/// How many messages to let in until the server stops by itself; `None` when it does not answer.
 async fn further_messages(edge: &NatsEdge) -> Option<u64> {
-    if edge.ingress.statistics().connects.load(Ordering::Relaxed) > 1 {
-        return None;
-    }
     let before = edge.received();
     sleep(OBSERVED).await;
     let arrived = edge.received().saturating_sub(before);
