@@ -9,7 +9,6 @@
 
 mod frame;
 mod group;
-mod heads;
 mod reader;
 mod recovery;
 mod scan;
@@ -50,8 +49,6 @@ pub struct FileLogOptions {
     pub queue_commits_max: usize,
     pub group_commits_max: usize,
     pub group_bytes_max: usize,
-    /// Heads of users kept in memory, so that not each commit asks the observer.
-    pub recent_heads_max: usize,
     /// After this long without a commit an empty frame says that everything is durable.
     pub idle_after: Duration,
     pub prepare_next: PrepareNext,
@@ -64,7 +61,6 @@ impl Default for FileLogOptions {
             queue_commits_max: 8192,
             group_commits_max: 1024,
             group_bytes_max: 1024 * 1024,
-            recent_heads_max: 65_536,
             idle_after: Duration::from_millis(50),
             prepare_next: PrepareNext::Ahead,
         }

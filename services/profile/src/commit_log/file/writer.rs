@@ -14,7 +14,6 @@ use tokio::sync::watch;
 
 use super::frame::{self, FrameCodec, FrameKind};
 use super::group::{Group, Pending, record_bytes_at_most, refuse};
-use super::heads::RecentHeads;
 use super::reader::Reader;
 use super::recovery::{Active, Elder, Recovered};
 use super::segment::{self, NoSegment, SegmentHeader};
@@ -39,7 +38,6 @@ pub(super) struct Writer {
     active: Option<Active>,
     elder: Elder,
     preparing: Option<JoinHandle<io::Result<Arc<dyn LogFile>>>>,
-    heads: RecentHeads,
     buffer: Vec<u8>,
     /// Kind of the last frame in the active segment; `None` while there is none.
     last_kind: Option<FrameKind>,
@@ -69,7 +67,6 @@ impl Writer {
             dir: around.dir,
             log_dir: around.log_dir,
             codec: around.codec,
-            heads: RecentHeads::new(around.options.recent_heads_max),
             options: around.options,
             observer: around.observer,
             reader,
@@ -115,9 +112,6 @@ impl Writer {
         if let Err(error) = self.write_frame(FrameKind::Group) {
             let text = self.fail("write a group", &error);
             return group.refuse_all(&AppendError::MaybeWritten(text));
-        }
-        for (user, head) in &group.heads {
-            self.heads.put(user, *head);
         }
         self.observer.committed(&group.records);
         let last = group.records.last().map(|record| record.position);
@@ -176,9 +170,8 @@ impl Writer {
     }
 
     fn check_head(&self, group: &Group, commit: &Commit) -> Result<(), AppendError> {
-        let own = group.heads.get(&commit.user).copied();
-        let head = match own.or_else(|| self.heads.get(&commit.user)) {
-            Some(head) => head,
+        let head = match group.heads.get(&commit.user) {
+            Some(head) => *head,
             None => self.observer.head(&commit.user).map_err(|error| {
                 tracing::warn!(%error, "the head of a user cannot be read");
                 AppendError::NotWritten(NotWritten::HeadUnknown)
