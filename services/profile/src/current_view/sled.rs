@@ -77,7 +77,8 @@ struct Shared {
     pages: RwLock<()>,
     /// Held over a fold and over telling a head, so that no older entry gets in behind a newer one.
     folding: Mutex<RecentUsers>,
-    /// `None` while sled cannot be reopened, and after the close.
+    /// `None` while sled is reopened or cannot be, and after the close. Its lock is held for one call of
+    /// sled at most.
     stored: RwLock<Option<Stored>>,
     overlay: RwLock<Overlay>,
     /// A write to sled failed: its handle takes no more writes, and its reads may fail, until reopened.
@@ -208,7 +209,7 @@ impl Shared {
     ) -> Result<T, ViewError> {
         let stored = read(&self.stored);
         let Some(stored) = stored.as_ref() else {
-            return Err(ViewError::Unreadable("it is closed".to_owned()));
+            return Err(ViewError::Unreadable("sled is not open".to_owned()));
         };
         call(stored).map_err(|error| {
             let is_damage = matches!(error, StoredError::Damaged(_));

@@ -81,3 +81,43 @@ async fn a_warm_user_outside_the_overlay_needs_nothing_of_sled() {
     *write(&view.shared.stored) = stored;
     history.check(&view);
 }
+
+#[tokio::test]
+async fn nobody_waits_while_sled_is_reopened() {
+    let place = Place::new();
+    let mut history = killed(&place);
+    let view = place.open();
+    let [warm, cold] = ["u1", "u2"].map(|id| UserId::parse(id).unwrap());
+    let told = view.head(&warm).unwrap();
+    view.shared.is_degraded.store(true, Ordering::Release);
+    let writing = lock(&view.shared.writing);
+    let reopen = || {
+        let is_free = view.shared.stored.try_read().is_ok();
+        assert!(is_free, "readers and the writer of the log would wait");
+        assert!(view.user(&cold).is_err());
+        assert_eq!(view.head(&warm), Ok(told));
+        let late = history.next("o1", warm.as_str(), Some("Late"));
+        view.committed(std::slice::from_ref(&late));
+        assert_eq!(view.head(&warm), Ok(Head::after(&late)));
+        super::super::opening::reopen(&options(), &place.dir())
+    };
+    view.shared.heal_with(&writing, reopen).unwrap();
+    drop(writing);
+    history.check(&view);
+    view.write_behind().unwrap();
+    history.check(&view);
+    assert_eq!(*view.failed().borrow(), None);
+}
+
+#[test]
+fn a_panic_of_the_write_behind_thread_fails_the_view() {
+    let place = Place::new();
+    let view = place.open();
+    let failed = view.failed();
+    let thread = super::super::write_behind::start_with(&view.shared, |_| panic!("planted"));
+    thread.unwrap().join().unwrap();
+    let why = failed.borrow().clone();
+    assert_eq!(why.as_deref(), Some("the write-behind thread panicked"));
+    assert!(view.user(&UserId::parse("u1").unwrap()).is_err());
+    assert!(view.close().is_err());
+}
