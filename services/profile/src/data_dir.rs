@@ -13,7 +13,7 @@ use aws_lc_rs::{digest, hmac};
 use profile_messages::record::Hash16;
 
 use crate::clock::Clock;
-use crate::file_system::{FileSystem, LockGuard, read_whole};
+use crate::file_system::{FileSystem, LockGuard, make_dirs, read_whole};
 pub(crate) use store_file::{STORE_ID_BYTES, StoreFile};
 
 const LOCK: &str = "LOCK";
@@ -95,7 +95,7 @@ impl DataDir {
         path: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<DataDir, DataDirError> {
-        fs.make_dir(path).map_err(failed("make", path))?;
+        make_dirs(fs.as_ref(), path).map_err(failed("make", path))?;
         refuse_foreign(fs.as_ref(), path)?;
         let lock_path = path.join(LOCK);
         let lock = fs.lock(&lock_path).map_err(|source| {

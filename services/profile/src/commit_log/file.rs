@@ -33,6 +33,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{AppendError, Commit, CommitLog, CommitObserver, NotWritten, ReadError, ReadLimits};
 use crate::data_dir::DataDir;
+use crate::file_system::make_dirs;
 use frame::FrameCodec;
 use group::Pending;
 use reader::Reader;
@@ -276,8 +277,7 @@ fn open_writer(
 ) -> Result<Writer, OpenError> {
     let (fs, log_dir) = (dir.file_system(), dir.path().join(LOG));
     let failed = |source| OpenError::io("make", &log_dir, source);
-    fs.make_dir(&log_dir).map_err(failed)?;
-    fs.sync_dir(dir.path()).map_err(failed)?;
+    make_dirs(fs.as_ref(), &log_dir).map_err(failed)?;
     let recovered = recovery::recover(dir, &log_dir, codec, options.segment_bytes)?;
     let around = Surroundings {
         dir: dir.clone(),
