@@ -9,6 +9,7 @@
 
 mod frame;
 mod group;
+mod next_segment;
 mod reader;
 mod recovery;
 mod scan;
