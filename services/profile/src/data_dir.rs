@@ -97,6 +97,9 @@ impl DataDir {
     ) -> Result<DataDir, DataDirError> {
         make_dirs(fs.as_ref(), path).map_err(failed("make", path))?;
         refuse_foreign(fs.as_ref(), path)?;
+        if let Some(advice) = exposed(fs.as_ref(), path) {
+            tracing::warn!("{advice}");
+        }
         let lock_path = path.join(LOCK);
         let lock = fs.lock(&lock_path).map_err(|source| {
             if source.kind() == io::ErrorKind::WouldBlock {
@@ -190,6 +193,17 @@ fn refuse_foreign(fs: &dyn FileSystem, path: &Path) -> Result<(), DataDirError> 
             found: found.clone(),
         }),
     }
+}
+
+/// What to do about a directory that others than its owner may enter.
+fn exposed(fs: &dyn FileSystem, path: &Path) -> Option<String> {
+    let is_private = fs.is_private(path).unwrap_or(true);
+    let path = path.display();
+    (!is_private).then(|| {
+        format!(
+            "others than its owner have access to {path}, which holds personal data: run `chmod 700 {path}`"
+        )
+    })
 }
 
 fn read_store(fs: &dyn FileSystem, dir: &Path) -> Result<Option<StoreFile>, DataDirError> {

@@ -100,6 +100,22 @@ fn real_files_are_locked_too() {
 }
 
 #[test]
+fn a_directory_open_to_others_is_named_with_the_remedy() {
+    use std::os::unix::fs::PermissionsExt;
+    let path = std::env::temp_dir().join(SystemClock::default().random_id());
+    let files = crate::file_system::RealFiles;
+    make_dirs(&files, &path).unwrap();
+    assert_eq!(exposed(&files, &path), None, "our own are private");
+    for mode in [0o755, 0o750, 0o701] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let advice = exposed(&files, &path).unwrap();
+        let remedy = format!("run `chmod 700 {}`", path.display());
+        assert!(advice.ends_with(&remedy), "{advice}");
+    }
+    std::fs::remove_dir(&path).unwrap();
+}
+
+#[test]
 fn a_foreign_directory_is_refused_and_left_as_it_was() {
     let disk = SimulatedDisk::new(1);
     write(&disk, "letter.txt", b"x");

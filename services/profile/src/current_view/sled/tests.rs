@@ -308,6 +308,19 @@ async fn a_view_ahead_of_the_log_is_set_aside() {
     shorter.check(&view);
 }
 
+#[test]
+fn nobody_else_gets_at_the_view_or_at_what_was_set_aside() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    drop(killed(&place));
+    drop(place.open_as("another", "boot"));
+    let [aside] = place.aside().try_into().unwrap();
+    for dir in [place.dir(), place.root.join(aside)] {
+        let mode = fs::metadata(dir).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+}
+
 fn db_file(dir: &Path) -> PathBuf {
     dir.join("db")
 }
