@@ -139,10 +139,10 @@ impl Generation {
 }
 
 /// Hash table, tree node, the `Arc`s and their headers: a generous guess.
-const ENTRY_OVERHEAD_BYTES: usize = 256;
+pub(super) const ENTRY_OVERHEAD_BYTES: usize = 256;
 
 /// Memory that one entry takes in a generation, about.
-fn bytes_of(entry: &CurrentUser) -> usize {
+pub(super) fn bytes_of(entry: &CurrentUser) -> usize {
     let texts = entry.state.as_ref().map_or(0, |state| {
         let (fields, contact) = (&state.fields, &state.contact);
         let listed = entry.org.as_str().len() + fields.display_name.len() + 4;
