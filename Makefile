@@ -1,7 +1,8 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash compose-test
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance
 .DEFAULT_GOAL := help
+RUN_DIR ?= run
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,10 +28,20 @@ sim: ## seeded simulation of entities on a faulty log
 	cargo test --locked -p profile-tests --test sim
 
 powercut: ## the commit log on a simulated disk that loses power
-	cargo test --locked -p profile --features testkit powercut
+	cargo test --locked -p profile --features testkit --lib power_cuts
 
-crash: ## kill -9 of the real process, again and again
-	cargo test --locked -p profile-tests --test crash
+crash: ## kill -9 of the real process, 100 times (ROUNDS=N, SEED=N replays a schedule)
+	cargo build --locked --bins
+	ROUNDS=$${ROUNDS:-100} cargo test --locked -p profile-tests --test crash -- --nocapture
+
+load: ## 100,000 users from 64 clients against a release build (LOAD_USERS=N)
+	cargo build --release --locked --bins
+	LOAD_USERS=$${LOAD_USERS:-100000} cargo test --release --locked -p profile-tests --test load -- --nocapture
 
 compose-test: ## the shipped docker-compose.yml, with a kill -9 of the service in between
 	@tools/compose-test.sh
+
+acceptance: ## what README.md promises, checked in Python (needs `make run` up, pip install nats-py)
+	@test -f $(RUN_DIR)/env.sh || \
+		{ echo "acceptance: no $(RUN_DIR)/env.sh. Advice: make run, in another terminal" >&2; exit 1; }
+	@. $(RUN_DIR)/env.sh && PROFILE_DATA_DIR=$(RUN_DIR)/data python3 tests/acceptance/acceptance.py

@@ -14,6 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly PULL_SECONDS_MAX=300 HEALTHY_SECONDS_MAX=60
 readonly scratch="${CARGO_TARGET_DIR:-$PWD/target}/compose-test"
 readonly override="$scratch/images.yml"
+image=profile-service
 # Any free port: the test itself stays inside the network of the stack.
 export NATS_PORT=${NATS_PORT:-0}
 # Stand-ins for the two variables that only `ctl` takes.
@@ -63,6 +64,7 @@ ensure_images() {
         printf '  %s: { image: "profile-service:stand-in" }\n' keys profile ctl
     } >"$override"
     files+=(-f "$override")
+    image=profile-service:stand-in
 }
 
 await_healthy() {
@@ -113,6 +115,7 @@ trap 'exit 130' INT TERM
 ensure_daemon
 ensure_images
 
+say "size of the service's image: $(docker image inspect --format '{{.Size}}' "$image") bytes"
 say "one command"
 compose up -d
 await_healthy

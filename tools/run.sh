@@ -15,6 +15,13 @@ cargo build --quiet --locked --bin profiled --bin profilectl ||
 bin=${CARGO_TARGET_DIR:-$PWD/target}/debug
 mkdir -p "$run"
 
+# Two nats-servers on one folder would spoil it. The children keep the lock until they have ended.
+if command -v flock >/dev/null; then
+  exec 9>"$run/lock"
+  flock -n 9 || fail "Another \`make run\` uses $run. Stop it, or choose another folder and port:
+  make run RUN_DIR=run2 NATS_PORT=4333"
+fi
+
 # Passwords of the four users of config/nats-server.conf, made once and kept with the data.
 if [ ! -f "$run/passwords.env" ]; then
   (
@@ -36,10 +43,15 @@ stop() {
     wait "${children[i]}" 2>/dev/null || true
   done
 }
+interrupted=130
 trap stop EXIT
-trap 'stop; exit 130' INT TERM
+trap 'stop; exit "$interrupted"' HUP INT TERM
 
-"$server" -c config/nats-server.conf -p "$port" -sd "$run/nats" >"$run/nats-server.log" 2>&1 &
+# In process groups of their own: Ctrl-C then reaches this script alone, which stops the service before
+# the server that the service still needs for its last answers.
+set -m
+# -m -1: any free port for monitoring, so that NATS_PORT is the only one to choose.
+"$server" -c config/nats-server.conf -p "$port" -m -1 -sd "$run/nats" >"$run/nats-server.log" 2>&1 &
 children+=($!)
 export PROFILE__NATS__URLS="[\"nats://127.0.0.1:$port\"]"
 export PROFILE__NATS__INGRESS__USER=service_ingress PROFILE__NATS__EGRESS__USER=service_egress
@@ -48,6 +60,7 @@ export PROFILE__NATS__EGRESS__PASSWORD=$NATS_EGRESS_PASSWORD
 export PROFILE__DATA_DIR="$run/data"
 "$bin/profiled" --dev >"$run/profiled.log" 2>&1 &
 children+=($!)
+set +m
 
 export NATS_URL=nats://127.0.0.1:$port
 ctl() {
@@ -73,6 +86,7 @@ user=gigi-$(date +%s)
 PROFILECTL_NATS_USER=consumer PROFILECTL_NATS_PASSWORD=$NATS_CONSUMER_PASSWORD \
   "$bin/profilectl" watch "$user" --count 2 --json >"$run/events.json" 2>"$run/watch.log" &
 watcher=$!
+children+=("$watcher")
 for _ in $(seq 50); do grep -q watching "$run/watch.log" && break; sleep 0.1; done
 
 play() { # subject, command, body
@@ -92,15 +106,6 @@ cat "$run/events.json"
 [ "$(grep -c profile-service.profile "$run/events.json")" = 2 ] || fail "Two events were expected. $advice"
 
 [ "${ONCE:-}" != 1 ] || { say "done"; exit 0; }
-say "The service is up; Ctrl-C stops it. In another terminal:"
-cat <<EOF
-  source $run/env.sh
-  profilectl get $user
-  profilectl patch $user --nick-name Gi
-  profilectl history $user
-  profilectl list --prefix gi
-  profilectl watch            # then change something in a third terminal
-EOF
 (
   umask 077
   cat >"$run/env.sh" <<EOF
@@ -109,4 +114,17 @@ export PROFILECTL_NATS_USER=requester PROFILECTL_NATS_PASSWORD=$NATS_REQUESTER_P
 export NATS_CONSUMER_PASSWORD=$NATS_CONSUMER_PASSWORD
 EOF
 )
-wait "${children[1]}"
+say "The service is up; Ctrl-C stops it. In another terminal:"
+cat <<EOF
+  source $run/env.sh
+  profilectl get $user
+  profilectl patch $user --nick-name Gi
+  profilectl history $user
+  profilectl list --prefix gi
+  profilectl watch --user consumer --password "\$NATS_CONSUMER_PASSWORD"   # live; --all: all that is kept
+EOF
+interrupted=0
+ended=0
+wait "${children[1]}" || ended=$?
+tail -n 3 "$run/profiled.log" >&2
+fail "profiled ended with status $ended. $advice"

@@ -1,12 +1,13 @@
 //! Commands: the bodies as they arrive, and the closed set that the rules decide on.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::json::{Message, WireGender};
+use crate::subject::Operation;
 use crate::{Contact, Gender, OrgId, ProfileFields, UserId};
 
 /// A change of one user, valid and canonical: what `decide` takes and what a request hash covers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// A new human user.
     Create {
@@ -25,7 +26,7 @@ pub enum Command {
 }
 
 /// New values of some fields, canonical.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfilePatch {
     pub first_name: Option<String>,
     pub last_name: Option<String>,
@@ -59,6 +60,19 @@ pub enum CommandRequest {
     Remove {
         user_id: String,
     },
+}
+
+impl CommandRequest {
+    pub fn operation(&self) -> Operation {
+        match self {
+            CommandRequest::Create(_) => Operation::Create,
+            CommandRequest::Update { .. } => Operation::Update,
+            CommandRequest::UpdateMe { .. } => Operation::MeUpdate,
+            CommandRequest::Patch { .. } => Operation::Patch,
+            CommandRequest::PatchMe { .. } => Operation::MePatch,
+            CommandRequest::Remove { .. } => Operation::Remove,
+        }
+    }
 }
 
 /// Body of `update` and `me.update`: ZITADEL UpdateHumanProfileRequest, UpdateMyProfileRequest.
@@ -143,16 +157,4 @@ where
     T: Deserialize<'de>,
 {
     Option::deserialize(deserializer).map(Some)
-}
-
-impl Serialize for UserId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl Serialize for OrgId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
 }

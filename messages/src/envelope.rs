@@ -24,6 +24,8 @@ pub const SERVICE_ERROR_CODE: &str = "Nats-Service-Error-Code";
 pub const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 200;
 /// Longest deadline in milliseconds.
 pub const DEADLINE_MS_MAX: u64 = 60_000;
+/// Longest trace context in bytes; one of version 00 has 55.
+const TRACEPARENT_BYTES_MAX: usize = 128;
 /// Longest bearer token header in bytes.
 pub const AUTHORIZATION_BYTES_MAX: usize = 16 * 1024;
 
@@ -82,20 +84,39 @@ impl Envelope {
                 "value must be a decimal number between 1 and 60000",
             );
         }
+        // An empty header is none, as in ZITADEL.
+        let named = [ORG, ZITADEL_ORG].map(|name| header(name).filter(|org| !org.is_empty()));
+        if let [Some(ours), Some(zitadels)] = named
+            && ours != zitadels
+        {
+            refuse(
+                ZITADEL_ORG,
+                "value must be that of Profile-Org where both are given",
+            );
+        }
+        let [ours, zitadels] = named;
+        let org = ours.or(zitadels);
         if !violations.is_empty() {
             return Err(violations);
         }
         Ok(Envelope {
             authorization,
-            org: header(ORG)
-                .or_else(|| header(ZITADEL_ORG))
-                .map(str::to_owned),
+            org: org.map(str::to_owned),
             idempotency_key,
             expected_version: expected.and_then(Result::ok).map(Version),
-            traceparent: header(TRACEPARENT).map(str::to_owned),
+            // One that is not of its form is ignored, as W3C Trace Context asks.
+            traceparent: header(TRACEPARENT)
+                .filter(|text| is_traceparent(text))
+                .map(str::to_owned),
             deadline_ms: deadline.flatten(),
         })
     }
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>`, or a later version's longer form of the same characters.
+fn is_traceparent(text: &str) -> bool {
+    let plain = |byte: u8| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (55..=TRACEPARENT_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain)
 }
 
 fn is_key(key: &str) -> bool {

@@ -199,6 +199,9 @@ pub struct ErrorMetadata {
     /// The user's version, where the expected one was wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_version: Option<String>,
+    /// The first position that is kept, or the end of the log, where another one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
 }
 
 impl Status {

@@ -8,6 +8,7 @@ mod id;
 mod profile;
 mod timestamp;
 
+pub mod canonical;
 pub mod command;
 pub mod current;
 pub mod envelope;

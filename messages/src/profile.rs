@@ -157,3 +157,21 @@ pub struct UserState {
     pub contact: Contact,
     pub created_at: Timestamp,
 }
+
+impl UserState {
+    /// Bytes of all its texts together: what an estimate of its size in memory or on disk adds up.
+    pub fn text_bytes(&self) -> usize {
+        let (fields, contact) = (&self.fields, &self.contact);
+        let texts = [
+            &fields.first_name,
+            &fields.last_name,
+            &fields.nick_name,
+            &fields.display_name,
+            &fields.preferred_language,
+            &contact.user_name,
+            &contact.email,
+            &contact.phone,
+        ];
+        texts.into_iter().map(String::len).sum()
+    }
+}

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::json::WireU64;
+use crate::subject::Operation;
 
 /// Rows of one page when the request names no `limit`.
 pub const PAGE_ROWS_DEFAULT: u64 = 100;
@@ -33,6 +34,19 @@ pub enum QueryRequest {
     Replay {
         body: ReplayBody,
     },
+}
+
+impl QueryRequest {
+    pub fn operation(&self) -> Operation {
+        match self {
+            QueryRequest::Get { .. } => Operation::Get,
+            QueryRequest::GetMe { .. } => Operation::MeGet,
+            QueryRequest::History { .. } => Operation::History,
+            QueryRequest::HistoryMe { .. } => Operation::MeHistory,
+            QueryRequest::List { .. } => Operation::List,
+            QueryRequest::Replay { .. } => Operation::Replay,
+        }
+    }
 }
 
 /// Body of `get`. `min_version`: answer only from this version on; waits, bounded.

@@ -67,6 +67,8 @@ pub struct Record {
     pub event: Bytes,
     /// Subject of the caller's token. Private: never in the event.
     pub actor: String,
+    /// Issuer of the caller's token, empty for the one that owns the ids. Private too.
+    pub actor_issuer: String,
     pub state: Option<UserState>,
 }
 
@@ -89,6 +91,7 @@ impl Record {
             org: self.org.as_str().to_owned(),
             event: self.event.clone(),
             actor: self.actor.clone(),
+            actor_issuer: self.actor_issuer.clone(),
             state: self.state.as_ref().map(StateBody::from_state),
         };
         let length = u32::try_from(HEADER_BYTES + body.encoded_len()).unwrap_or(u32::MAX);
@@ -163,6 +166,7 @@ impl Record {
             request_hash: header.at(64)?,
             event: body.event,
             actor: body.actor,
+            actor_issuer: body.actor_issuer,
             state: body.state.map(StateBody::into_state),
         };
         Ok((record, length))
@@ -197,6 +201,8 @@ struct RecordBody {
     actor: String,
     #[prost(message, optional, tag = "5")]
     state: Option<StateBody>,
+    #[prost(string, tag = "6")]
+    actor_issuer: String,
 }
 
 /// A user's whole state as protobuf, inside records and current users alike.

@@ -68,7 +68,8 @@ prop_compose! {
 
 prop_compose! {
     fn record()(
-        (user, org, actor) in (user(), org(), text()),
+        (user, org) in (user(), org()),
+        (actor, actor_issuer) in (text(), text()),
         (position, previous, version) in any::<(u64, u64, u64)>(),
         (epoch, at, request_hash) in any::<(u32, i64, [u8; 16])>(),
         (kind, key) in (kind(), option::of(key())),
@@ -84,7 +85,7 @@ prop_compose! {
             at: Timestamp(at),
             kind, key, request_hash,
             event: Bytes::from(event),
-            actor, state,
+            actor, actor_issuer, state,
         }
     }
 }

@@ -20,7 +20,8 @@ fn example_requests_validate() {
     for operation in Operation::ALL {
         let body = match operation {
             Operation::Create => create.clone(),
-            Operation::Update | Operation::MeUpdate => names.clone(),
+            Operation::Update => json!({"firstName": "A", "lastName": "B"}),
+            Operation::MeUpdate => names.clone(),
             Operation::Patch | Operation::MePatch => json!({"nickName": null, "gender": 1}),
             Operation::MeGet | Operation::Get => json!({"minVersion": "7"}),
             Operation::MeHistory | Operation::History => json!({"limit": 10}),
@@ -38,7 +39,7 @@ fn bodies_over_a_limit_or_of_a_wrong_type_do_not() {
     for (operation, body) in [
         (Operation::Create, json!({"userName": "a"})),
         (
-            Operation::Update,
+            Operation::MeUpdate,
             json!({"firstName": "A", "lastName": "B"}),
         ),
         (Operation::Patch, json!({"displayName": long})),

@@ -124,6 +124,48 @@ async fn me_is_the_caller_whatever_the_organization_header_says() {
 }
 
 #[tokio::test]
+async fn an_empty_organization_header_is_none_and_two_must_agree() {
+    let bench = bench().await;
+    let empty = bench
+        .owner
+        .with("x-zitadel-orgid", "")
+        .with("Profile-Org", "");
+    empty.call("create", new_user("gigi")).await.ok();
+    let both = bench
+        .owner
+        .with("x-zitadel-orgid", "zoo")
+        .with("Profile-Org", "farm");
+    assert_eq!(
+        both.call("list", json!({})).await.violated(),
+        ["x-zitadel-orgid"]
+    );
+}
+
+#[tokio::test]
+async fn a_read_waits_for_a_version_within_its_bound_and_only_for_users_that_exist() {
+    let bench = bench().await;
+    bench.owner.call("create", new_user("gigi")).await.ok();
+    let (reader, writer) = (bench.owner.clone(), bench.owner.clone());
+    let wait = tokio::spawn(async move {
+        reader
+            .call("get", json!({"userId": "gigi", "minVersion": "2"}))
+            .await
+    });
+    writer.call("update", update("gigi", "Two")).await.ok();
+    assert_eq!(wait.await.unwrap().ok()["details"]["sequence"], "2");
+    let short = bench.owner.with("Profile-Deadline-Ms", "50");
+    short
+        .call("get", json!({"userId": "gigi", "minVersion": "3"}))
+        .await
+        .refused(504);
+    bench
+        .owner
+        .call("get", json!({"userId": "nobody", "minVersion": "1"}))
+        .await
+        .refused(404);
+}
+
+#[tokio::test]
 async fn an_invalid_update_lists_every_violation_and_changes_nothing() {
     let Bench {
         owner,
@@ -402,8 +444,9 @@ async fn values_of_profile_fields_and_tokens_never_reach_the_log() {
 #[tokio::test]
 async fn a_service_without_an_issuer_refuses_to_start_and_says_what_to_set() {
     let server = NatsServer::start(ServerOptions::default());
-    let mut service = Service::prepared(&server, "[auth]\nissuers = []\n");
+    let mut service = Service::prepared_without_issuer(&server);
     assert!(!service.start_and_end().success());
+    assert!(service.log().contains("issuers"), "{}", service.log());
 }
 
 #[tokio::test]
@@ -411,6 +454,19 @@ async fn a_second_process_on_the_same_data_is_refused() {
     let mut bench = bench().await;
     let running = bench.service.pid();
     assert!(!bench.service.start_and_end().success());
+    assert!(
+        bench.service.log().contains("another process"),
+        "{}",
+        bench.service.log()
+    );
     assert_eq!(bench.service.pid(), running);
     bench.owner.call("create", new_user("gigi")).await.ok();
+}
+
+#[tokio::test]
+async fn a_service_that_is_told_to_stop_as_soon_as_it_is_ready_stops_in_order() {
+    let server = NatsServer::start(ServerOptions::default());
+    let mut service = Service::start(&server, "");
+    assert!(service.stop().success());
+    assert!(service.log().contains("\"message\":\"stopped\""));
 }

@@ -227,6 +227,7 @@ impl World {
             request_hash,
             expected_version,
             actor: "operator".to_owned(),
+            actor_issuer: String::new(),
             deadline: None,
         }
     }

@@ -56,10 +56,21 @@ impl Service {
         }
     }
 
+    /// The same without anybody who may mint tokens.
+    pub fn prepared_without_issuer(server: &NatsServer) -> Service {
+        let service = Service::prepared(server, "");
+        let file = service.folder.join("profiled.toml");
+        let config = fs::read_to_string(&file).expect("the file is there");
+        let (rest, _) = config
+            .split_once("[[auth.issuers]]")
+            .expect("an issuer is configured");
+        fs::write(file, rest).expect("the folder can be written");
+        service
+    }
+
     /// Starts the process again on the same data and waits until it is ready.
     pub fn start_again(&mut self) {
-        let (child, lines) = self.spawn();
-        self.child = Some(child);
+        let lines = self.start_unready();
         loop {
             match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
                 Ok(line) if line.contains("\"message\":\"ready\"") => return,
@@ -68,6 +79,13 @@ impl Service {
                 Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
             }
         }
+    }
+
+    /// Starts the process again on the same data and does not wait; gives the lines that it logs.
+    pub fn start_unready(&mut self) -> Receiver<String> {
+        let (child, lines) = self.spawn();
+        self.child = Some(child);
+        lines
     }
 
     /// Starts the process again on the same data and waits until it has logged `text`, as the first

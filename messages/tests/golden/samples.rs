@@ -182,6 +182,7 @@ fn error(code: ErrorCode) -> Status {
         retry,
         idempotency_key: None,
         current_version: None,
+        position: None,
     };
     let (message, retry) = match code {
         ErrorCode::InvalidArgument => (
@@ -197,7 +198,7 @@ fn error(code: ErrorCode) -> Status {
             "expected version does not match, the current version is 5",
             Retry::No,
         ),
-        ErrorCode::OutOfRange => ("events up to position 7 are no longer kept", Retry::No),
+        ErrorCode::OutOfRange => ("events before position 7 are no longer kept", Retry::No),
         ErrorCode::Unimplemented => ("no such operation", Retry::No),
         ErrorCode::ResourceExhausted => {
             ("too many requests: the append queue is full", Retry::Safe)
@@ -211,7 +212,7 @@ fn error(code: ErrorCode) -> Status {
             "the outcome is unknown, repeat the request with the same idempotency key",
             Retry::SameKey,
         ),
-        ErrorCode::Internal => ("internal error", Retry::SameKey),
+        ErrorCode::Internal => ("internal error", Retry::No),
     };
     let mut info = metadata(retry);
     let mut details = Vec::new();
@@ -235,6 +236,9 @@ fn error(code: ErrorCode) -> Status {
     }
     if code == ErrorCode::Aborted {
         info.current_version = Some("5".to_owned());
+    }
+    if code == ErrorCode::OutOfRange {
+        info.position = Some("7".to_owned());
     }
     if code == ErrorCode::OutcomeUnknown {
         info.idempotency_key = Some("000102030405060708090a0b0c0d0e0f".to_owned());
@@ -355,6 +359,7 @@ fn record(kind: EventKind, key: Option<CommandKey>) -> Record {
         request_hash: [0xcc; 16],
         event: Bytes::from(text(&event(kind, EventPayload::Changed))),
         actor: "admin".to_owned(),
+        actor_issuer: "https://issuer.example".to_owned(),
         state,
     }
 }

@@ -32,7 +32,7 @@ pub fn management_update(
     org: OrgId,
 ) -> Result<Command, Violations> {
     let mut fields = Fields::of("UpdateHumanProfileRequest");
-    fields.length("UserId", "userId", user_id, NAME);
+    fields.any_text_length("UserId", "userId", user_id, NAME);
     let update = replacement(&mut fields, body, Absent::Derived);
     fields.into_result(Command::Update {
         org,

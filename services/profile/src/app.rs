@@ -1,12 +1,13 @@
 //! The wiring: opens the storage, starts actors, relay and edges, and ends them in reverse.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::prelude::*;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::auth::Authenticator;
@@ -135,10 +136,23 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     if let Err(error) = &ended {
         tracing::error!(error = %format!("{error:#}"), "cannot go on, stopping");
     }
+    log_counts(&shards);
     relay.stop().await;
     storage.close().await;
     tracing::info!("stopped");
     ended
+}
+
+/// What the gateways did in their life: whether the limit of live actors is a good one.
+fn log_counts(shards: &Shards) {
+    let (mut activations, mut passivations, mut live_most) = (0, 0, 0);
+    for counts in shards.counts() {
+        activations += counts.activations.load(Ordering::Relaxed);
+        passivations += counts.passivations.load(Ordering::Relaxed);
+        // Each shard had its most at its own time: together never more than this.
+        live_most += counts.live_most.load(Ordering::Relaxed);
+    }
+    tracing::info!(activations, passivations, live_most, "actors");
 }
 
 /// What may fail while requests are served.
@@ -156,7 +170,8 @@ async fn serve_requests(
     service: Arc<ProfileService>,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
-    let until_stopped = until_stopped(parts);
+    // Before the first request is read: from here on the end is a drain.
+    let until_stopped = until_stopped(parts, StopSignals::listen()?);
     tokio::pin!(until_stopped);
     tokio::select! {
         ended = &mut until_stopped => return ended,
@@ -214,15 +229,28 @@ fn write_gate(config: &Config, view: Arc<dyn CurrentView>, lag: Arc<RelayLag>) -
     })
 }
 
+/// SIGTERM and SIGINT; until they are listened to, either ends the process at once.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<StopSignals> {
+        Ok(StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Returns when told to stop; fails when a part cannot go on without a restart.
-async fn until_stopped(parts: &Parts<'_>) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+async fn until_stopped(parts: &Parts<'_>, mut signals: StopSignals) -> anyhow::Result<()> {
     let storage = parts.storage;
     let (mut log_failed, mut view_failed) = (storage.log.failed(), storage.view.failed());
     tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        _ = signals.terminate.recv() => Ok(()),
+        _ = signals.interrupt.recv() => Ok(()),
         reason = failure(&mut log_failed) => Err(anyhow::anyhow!("the commit log failed: {reason}")),
         reason = failure(&mut view_failed) => Err(anyhow::anyhow!("the current view failed: {reason}")),
         error = relay_stopped(parts.relay.clone()) => Err(error),

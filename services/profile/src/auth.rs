@@ -42,9 +42,21 @@ pub struct Principal {
     pub org: Option<OrgId>,
     /// Role -> organizations in which it holds. `IAM_*` roles count everywhere, see `authorize`.
     pub roles: BTreeMap<String, BTreeSet<String>>,
+    /// The issuer, unless it is the first one, which owns the ids: subjects are unique per issuer only.
+    pub further_issuer: Option<String>,
+    /// Whether the issuer speaks for all organizations: only then `IAM_*` roles may count everywhere.
+    pub speaks_for_all: bool,
 }
 
 impl Principal {
+    /// Issuer (empty for the first one) and subject: who this is, for ever and among all issuers.
+    pub fn identity(&self) -> [&str; 2] {
+        [
+            self.further_issuer.as_deref().unwrap_or_default(),
+            &self.subject,
+        ]
+    }
+
     /// Whether the caller is this user of this organization. The organization counts: a further issuer
     /// may name any subject, but speaks only for its own organizations.
     pub fn is_user(&self, user: &UserId, org: &OrgId) -> bool {

@@ -47,6 +47,7 @@ pub struct Commit {
     /// The CloudEvent, byte for byte as the relay will send it.
     pub event: Bytes,
     pub actor: String,
+    pub actor_issuer: String,
     pub state: Option<UserState>,
     /// Looked at last, just before the group is written.
     pub deadline: Option<Instant>,
@@ -68,6 +69,7 @@ impl Commit {
             request_hash: self.request_hash,
             event: self.event,
             actor: self.actor,
+            actor_issuer: self.actor_issuer,
             state: self.state,
         }
     }
@@ -153,12 +155,13 @@ pub trait CommitLog: Send + Sync + std::fmt::Debug {
 
 /// What the log asks and tells while it appends: the heads of users, and each group as it turns durable.
 pub trait CommitObserver: Send + Sync + std::fmt::Debug {
-    /// The head of `user` over everything committed so far.
+    /// The head of `user` over everything committed so far. The log asks for each user of a group before
+    /// it writes the group, so that the observer has at hand what [`CommitObserver::committed`] needs.
     ///
     /// # Errors
     /// A text for the log when the head cannot be read; the append is then refused as not written.
     fn head(&self, user: &UserId) -> Result<Head, String>;
 
-    /// A group turned durable. Returns before any of its appends is answered: read your writes.
+    /// A group turned durable. It cannot be refused any more. Returns before any of its appends is answered: read your writes.
     fn committed(&self, group: &[Arc<Record>]);
 }

@@ -13,7 +13,7 @@ use aws_lc_rs::{digest, hmac};
 use profile_messages::record::Hash16;
 
 use crate::clock::Clock;
-use crate::file_system::{FileSystem, LockGuard, read_whole};
+use crate::file_system::{FileSystem, LockGuard, make_dirs, read_whole};
 pub(crate) use store_file::{STORE_ID_BYTES, StoreFile};
 
 const LOCK: &str = "LOCK";
@@ -95,8 +95,11 @@ impl DataDir {
         path: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<DataDir, DataDirError> {
-        fs.make_dir(path).map_err(failed("make", path))?;
+        make_dirs(fs.as_ref(), path).map_err(failed("make", path))?;
         refuse_foreign(fs.as_ref(), path)?;
+        if let Some(advice) = exposed(fs.as_ref(), path) {
+            tracing::warn!("{advice}");
+        }
         let lock_path = path.join(LOCK);
         let lock = fs.lock(&lock_path).map_err(|source| {
             if source.kind() == io::ErrorKind::WouldBlock {
@@ -199,6 +202,17 @@ fn refuse_foreign(fs: &dyn FileSystem, path: &Path) -> Result<(), DataDirError> 
             found: found.clone(),
         }),
     }
+}
+
+/// What to do about a directory that others than its owner may enter.
+fn exposed(fs: &dyn FileSystem, path: &Path) -> Option<String> {
+    let is_private = fs.is_private(path).unwrap_or(true);
+    let path = path.display();
+    (!is_private).then(|| {
+        format!(
+            "others than its owner have access to {path}, which holds personal data: run `chmod 700 {path}`"
+        )
+    })
 }
 
 fn read_store(fs: &dyn FileSystem, dir: &Path) -> Result<Option<StoreFile>, DataDirError> {

@@ -49,6 +49,8 @@ pub struct Order {
     pub expected_version: Option<Version>,
     /// Subject of the caller's token.
     pub actor: String,
+    /// Its issuer, empty for the one that owns the ids.
+    pub actor_issuer: String,
     /// Looked at last just before the append.
     pub deadline: Option<Instant>,
 }
@@ -152,7 +154,7 @@ impl ProfileEntity {
                     }
                 }
                 Err(AppendError::NotWritten(reason)) => {
-                    return Verdict::Answered(Err(not_written(reason)));
+                    return Verdict::Answered(Err(not_written(reason, order, ports)));
                 }
                 Err(AppendError::MaybeWritten(_)) => return Verdict::MaybeWritten,
             }
@@ -260,6 +262,7 @@ impl ProfileEntity {
             request_hash: order.request_hash,
             event: announced.encode(ports)?,
             actor: order.actor.clone(),
+            actor_issuer: order.actor_issuer.clone(),
             state: after.state().cloned(),
             deadline: order.deadline,
         };
@@ -288,8 +291,15 @@ fn unreadable() -> ServiceError {
     ServiceError::Unavailable("the current view cannot be read")
 }
 
-fn not_written(reason: NotWritten) -> ServiceError {
+fn not_written(reason: NotWritten, order: &Order, ports: &EntityPorts) -> ServiceError {
     match reason {
+        // This append was not made, but the log failed in a write, and this order may be the repetition
+        // of what was in it: only the next start knows.
+        NotWritten::Closed if ports.log.failed().borrow().is_some() => {
+            ServiceError::OutcomeUnknown {
+                key: order.key_text.clone(),
+            }
+        }
         NotWritten::DeadlineExceeded => ServiceError::DeadlineExceeded,
         NotWritten::DiskFull => ServiceError::Overloaded("the disk is full"),
         NotWritten::QueueFull => ServiceError::Overloaded("the append queue is full"),

@@ -58,8 +58,11 @@ pub enum ServiceError {
     /// Maybe done.
     #[error("the outcome is unknown, repeat the request with the same idempotency key")]
     OutcomeUnknown { key: String },
-    #[error("events up to position {first_kept} are no longer kept")]
+    #[error("events before position {first_kept} are no longer kept")]
     Compacted { first_kept: Position },
+    /// The caller knows a position that this store never had: another store, or a restored one.
+    #[error("the log ends at position {end}")]
+    PositionAhead { end: Position },
     #[error("no such operation")]
     UnknownSubject,
     /// The cause went to the log.
@@ -85,7 +88,9 @@ impl ServiceError {
             }
             ServiceError::Unavailable(_) => ErrorCode::Unavailable,
             ServiceError::OutcomeUnknown { .. } => ErrorCode::OutcomeUnknown,
-            ServiceError::Compacted { .. } => ErrorCode::OutOfRange,
+            ServiceError::Compacted { .. } | ServiceError::PositionAhead { .. } => {
+                ErrorCode::OutOfRange
+            }
             ServiceError::UnknownSubject => ErrorCode::Unimplemented,
             ServiceError::Internal => ErrorCode::Internal,
         }
@@ -136,6 +141,7 @@ impl ServiceError {
             | ServiceError::Unavailable(_)
             | ServiceError::OutcomeUnknown { .. }
             | ServiceError::Compacted { .. }
+            | ServiceError::PositionAhead { .. }
             | ServiceError::UnknownSubject
             | ServiceError::Internal => None,
         }
@@ -146,7 +152,15 @@ impl ServiceError {
             retry: self.retry(),
             idempotency_key: None,
             current_version: None,
+            position: None,
         };
+        if let ServiceError::Compacted {
+            first_kept: position,
+        }
+        | ServiceError::PositionAhead { end: position } = self
+        {
+            metadata.position = Some(position.to_string());
+        }
         if let ServiceError::OutcomeUnknown { key } = self {
             metadata.idempotency_key = Some(key.clone());
         }
@@ -161,7 +175,7 @@ impl ServiceError {
             ErrorCode::ResourceExhausted | ErrorCode::Unavailable | ErrorCode::DeadlineExceeded => {
                 Retry::Safe
             }
-            ErrorCode::OutcomeUnknown | ErrorCode::Internal => Retry::SameKey,
+            ErrorCode::OutcomeUnknown => Retry::SameKey,
             ErrorCode::InvalidArgument
             | ErrorCode::Unauthenticated
             | ErrorCode::PermissionDenied
@@ -169,7 +183,8 @@ impl ServiceError {
             | ErrorCode::FailedPrecondition
             | ErrorCode::Aborted
             | ErrorCode::OutOfRange
-            | ErrorCode::Unimplemented => Retry::No,
+            | ErrorCode::Unimplemented
+            | ErrorCode::Internal => Retry::No,
         }
     }
 }

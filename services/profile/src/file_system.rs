@@ -8,13 +8,13 @@ pub mod simulated;
 use std::fmt::Debug;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Directories and names. A change of names is durable once [`FileSystem::sync_dir`] returned.
 pub trait FileSystem: Send + Sync + Debug {
-    /// Makes the directory and its parents; nothing if it is there.
+    /// A new directory in an existing one; `AlreadyExists` if there is one. See [`make_dirs`].
     fn make_dir(&self, path: &Path) -> io::Result<()>;
 
     /// Names in `dir`, sorted.
@@ -33,6 +33,9 @@ pub trait FileSystem: Send + Sync + Debug {
 
     /// Makes all changes of names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Whether nobody but the owner may list or enter the directory.
+    fn is_private(&self, dir: &Path) -> io::Result<bool>;
 
     /// Makes the file if it is missing and locks it until the guard is dropped; `WouldBlock` when
     /// another holds it.
@@ -70,6 +73,33 @@ pub fn is_out_of_space(error: &io::Error) -> bool {
     )
 }
 
+/// Makes the directory and its parents where they are missing, and makes their names durable.
+///
+/// The names of those found are made durable too: who made them may have died before that. There a
+/// parent is passed over that may not be read or cannot be synced, as it is not ours.
+pub fn make_dirs(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{AlreadyExists, InvalidInput, PermissionDenied, Unsupported};
+    let Some(parent) = path.parent() else {
+        return Ok(()); // the root, or the working directory
+    };
+    make_dirs(fs, parent)?;
+    let is_found = match fs.make_dir(path) {
+        Ok(()) => false,
+        Err(error) if error.kind() == AlreadyExists => true,
+        Err(error) => return Err(error),
+    };
+    let is_nameless = parent.as_os_str().is_empty();
+    let parent = if is_nameless { Path::new(".") } else { parent };
+    fs.sync_dir(parent).or_else(|error| {
+        let is_foreign = [InvalidInput, PermissionDenied, Unsupported].contains(&error.kind());
+        if is_found && is_foreign {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
+}
+
 /// The whole content of the file at `path`, at most `bytes_max` bytes of it.
 pub fn read_whole(fs: &dyn FileSystem, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     let file = fs.open(path)?;
@@ -86,7 +116,7 @@ pub struct RealFiles;
 
 impl FileSystem for RealFiles {
     fn make_dir(&self, path: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)
+        DirBuilder::new().mode(0o700).create(path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -119,6 +149,12 @@ impl FileSystem for RealFiles {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn is_private(&self, dir: &Path) -> io::Result<bool> {
+        const GROUP_AND_OTHERS: u32 = 0o077;
+        let mode = std::fs::metadata(dir)?.permissions().mode();
+        Ok(mode & GROUP_AND_OTHERS == 0)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {

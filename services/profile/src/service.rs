@@ -12,7 +12,9 @@ use profile_messages::envelope::Envelope;
 use profile_messages::event::EventKind;
 use profile_messages::query::QueryRequest;
 use profile_messages::reply::{CommandReply, ObjectDetails, QueryReply};
+use profile_messages::subject::Operation;
 use tokio::sync::Semaphore;
+use tracing::{Instrument as _, Span};
 
 use crate::auth::Authenticator;
 use crate::data_dir::DataDir;
@@ -51,6 +53,7 @@ pub struct ReadOptions {
     pub page_rows_max: u64,
     pub page_bytes_max: usize,
     pub concurrent_pages_max: usize,
+    pub concurrent_waits_max: usize,
 }
 
 /// Names the bound for which writes are refused at present, if any.
@@ -65,6 +68,7 @@ pub struct ProfileService {
     write_gate: WriteGate,
     reads: ReadOptions,
     pages: Semaphore,
+    waits: Semaphore,
 }
 
 impl ProfileService {
@@ -77,6 +81,7 @@ impl ProfileService {
         reads: ReadOptions,
     ) -> ProfileService {
         let pages = Semaphore::new(reads.concurrent_pages_max);
+        let waits = Semaphore::new(reads.concurrent_waits_max);
         ProfileService {
             ports,
             shards,
@@ -85,6 +90,7 @@ impl ProfileService {
             write_gate,
             reads,
             pages,
+            waits,
         }
     }
 
@@ -97,23 +103,33 @@ impl ProfileService {
         context: RequestContext,
         request: CommandRequest,
     ) -> Result<CommandReply, ServiceError> {
+        let span = request_span(request.operation(), &context);
+        let executed = self
+            .executed(context, request)
+            .instrument(span.clone())
+            .await;
+        span.in_scope(|| match &executed {
+            Ok(reply) => tracing::debug!(version = reply.details.sequence, "done"),
+            Err(error) => tracing::debug!(code = error.code().name(), "refused"),
+        });
+        executed
+    }
+
+    async fn executed(
+        &self,
+        context: RequestContext,
+        request: CommandRequest,
+    ) -> Result<CommandReply, ServiceError> {
         let caller = self.caller(&context).await?;
         let accepted = self.accept(&caller, &context, request)?;
         if let Some(bound) = (self.write_gate)() {
             return Err(ServiceError::Overloaded(bound));
         }
-        let order = self.order(&caller, &context, accepted)?;
-        let (user, operation) = (order.user.clone(), order.operation);
-        let outcome = self.shards.execute(order).await;
-        match &outcome {
-            Ok(done) => {
-                tracing::debug!(%user, operation, version = done.version.0, "command done");
-            }
-            Err(error) => {
-                tracing::debug!(%user, operation, code = error.code().name(), "command refused");
-            }
-        }
-        outcome.map(|done| command_reply(user.as_str(), &done))
+        let order = self.order(&caller, &context, accepted);
+        let user = order.user.clone();
+        Span::current().record("user", user.as_str());
+        let done = self.shards.execute(order).await?;
+        Ok(command_reply(user.as_str(), &done))
     }
 
     /// Reads; never wakes an actor.
@@ -121,6 +137,15 @@ impl ProfileService {
     /// # Errors
     /// [`ServiceError`].
     pub async fn query(
+        &self,
+        context: RequestContext,
+        request: QueryRequest,
+    ) -> Result<QueryReply, ServiceError> {
+        let span = request_span(request.operation(), &context);
+        self.queried(context, request).instrument(span).await
+    }
+
+    async fn queried(
         &self,
         context: RequestContext,
         request: QueryRequest,
@@ -155,6 +180,17 @@ impl fmt::Debug for ProfileService {
             .field("reads", &self.reads)
             .finish_non_exhaustive()
     }
+}
+
+/// A span per request: the operation, the caller's trace, later the user id. Never a value.
+fn request_span(operation: Operation, context: &RequestContext) -> Span {
+    let (operation, traceparent) = (operation.name(), context.envelope.traceparent.as_deref());
+    tracing::info_span!(
+        "request",
+        operation,
+        traceparent,
+        user = tracing::field::Empty
+    )
 }
 
 /// ZITADEL's details: a creation carries `creationDate`, every other change `changeDate`.

@@ -1,5 +1,8 @@
 //! `profiled` from the command line: what it says before it serves anything.
 
+// Everything here is a test, but clippy counts only the functions so marked.
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 

@@ -26,6 +26,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Address of the NATS server; several are separated by commas
     #[arg(long, global = true, env = "NATS_URL", value_name = "URL")]

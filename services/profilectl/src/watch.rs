@@ -3,12 +3,13 @@
 use std::pin::Pin;
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
-use async_nats::{HeaderMap, jetstream};
+use async_nats::{Client, HeaderMap, jetstream};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use profile_messages::envelope;
 use profile_messages::subject::EVENT_STREAM;
 use profile_messages::{OrgId, UserId};
+use tokio::sync::mpsc;
 
 use crate::args::{Global, WatchArgs};
 use crate::client::{self, Connection, Notice};
@@ -19,6 +20,14 @@ use crate::output;
 type Delivered = (Option<HeaderMap>, Bytes);
 type Events = Pin<Box<dyn Stream<Item = Result<Delivered, Failure>>>>;
 
+/// Where events are read from.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    /// What is kept in the stream, then live ones.
+    Stored,
+    Live,
+}
+
 /// Prints events until ctrl-c or `--count`.
 ///
 /// # Errors
@@ -26,11 +35,12 @@ type Events = Pin<Box<dyn Stream<Item = Result<Delivered, Failure>>>>;
 pub(crate) async fn watch(global: &Global, args: &WatchArgs) -> Result<(), Failure> {
     let filter = filter(global.org.as_deref(), args.user_id.as_deref())?;
     let mut connection = client::connect(global).await?;
-    let mut events = if args.all || args.from_position.is_some() {
-        stored(&connection, &filter).await?
+    let origin = if args.all || args.from_position.is_some() {
+        Origin::Stored
     } else {
-        live(&connection, &filter).await?
+        Origin::Live
     };
+    let mut events = open(&mut connection, &filter, origin).await?;
     output::note(&format!("watching {filter}"));
     let first = args.from_position.unwrap_or(0);
     // One listener for the whole run: a new one would miss a ctrl-c between two events.
@@ -52,6 +62,37 @@ pub(crate) async fn watch(global: &Global, args: &WatchArgs) -> Result<(), Failu
         left -= 1;
     }
     Ok(())
+}
+
+/// The events, or the server's refusal: it comes as a notice, and without it a request to the stream
+/// that is not allowed would only time out.
+async fn open(
+    connection: &mut Connection,
+    filter: &str,
+    origin: Origin,
+) -> Result<Events, Failure> {
+    let opening = async {
+        match origin {
+            Origin::Stored => stored(&connection.client, filter).await,
+            Origin::Live => live(&connection.client, filter).await,
+        }
+    };
+    tokio::select! {
+        events = opening => events,
+        text = refusal(&mut connection.notices) => Err(Failure::Refused(text)),
+    }
+}
+
+/// The next refusal; never returns without one.
+async fn refusal(notices: &mut mpsc::Receiver<Notice>) -> String {
+    while let Some(notice) = notices.recv().await {
+        match notice {
+            Notice::Refused(text) => return text,
+            Notice::Connected => output::note("connected"),
+            Notice::Disconnected | Notice::Dropped => {}
+        }
+    }
+    std::future::pending().await
 }
 
 /// `profile-event.v1.<org or *>.<user or *>.>`
@@ -93,19 +134,14 @@ async fn next(
     }
 }
 
-async fn live(connection: &Connection, filter: &str) -> Result<Events, Failure> {
+async fn live(client: &Client, filter: &str) -> Result<Events, Failure> {
     let broken = |error: &dyn std::error::Error| Failure::NoConnection(error.to_string());
-    let subscription = connection
-        .client
+    let subscription = client
         .subscribe(filter.to_owned())
         .await
         .map_err(|error| broken(&error))?;
     // The subscription is in force once the server has answered the flush.
-    connection
-        .client
-        .flush()
-        .await
-        .map_err(|error| broken(&error))?;
+    client.flush().await.map_err(|error| broken(&error))?;
     Ok(Box::pin(
         subscription.map(|message| Ok((message.headers, message.payload))),
     ))
@@ -113,7 +149,7 @@ async fn live(connection: &Connection, filter: &str) -> Result<Events, Failure> 
 
 /// From the beginning: a position is a place in the log, not in the stream, so `--from-position`
 /// reads the header of every event.
-async fn stored(connection: &Connection, filter: &str) -> Result<Events, Failure> {
+async fn stored(client: &Client, filter: &str) -> Result<Events, Failure> {
     let unread = |error: &dyn std::error::Error| {
         Failure::other(format!("cannot read the stream {EVENT_STREAM}: {error}"))
     };
@@ -122,7 +158,7 @@ async fn stored(connection: &Connection, filter: &str) -> Result<Events, Failure
         deliver_policy: DeliverPolicy::All,
         ..pull::OrderedConfig::default()
     };
-    let messages = jetstream::new(connection.client.clone())
+    let messages = jetstream::new(client.clone())
         .get_stream(EVENT_STREAM)
         .await
         .map_err(|error| unread(&error))?
@@ -145,6 +181,19 @@ fn position(headers: &HeaderMap) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_is_found_among_other_notices() {
+        let (sender, mut notices) = mpsc::channel(3);
+        for notice in [
+            Notice::Connected,
+            Notice::Dropped,
+            Notice::Refused("no".to_owned()),
+        ] {
+            sender.send(notice).await.unwrap();
+        }
+        assert_eq!(refusal(&mut notices).await, "no");
+    }
 
     #[test]
     fn the_filter_names_what_is_given_and_nothing_wider() {

@@ -123,6 +123,7 @@ impl Bench {
             request_hash: [0; 16],
             event: Bytes::from(format!("{{\"n\":{}}}", self.committed)),
             actor: String::new(),
+            actor_issuer: String::new(),
             state: (!is_removed).then(some_state),
             deadline: None,
         };

@@ -67,6 +67,7 @@ pub(super) fn reads(config: &Config) -> ReadOptions {
         page_rows_max: config.reads.page_rows_max as u64,
         page_bytes_max: PAGE_BYTES_MAX,
         concurrent_pages_max: config.reads.concurrent_pages_max,
+        concurrent_waits_max: config.reads.concurrent_waits_max,
     }
 }
 

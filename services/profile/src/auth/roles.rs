@@ -35,7 +35,7 @@ impl Policy {
         refused: AuthError,
     ) -> Result<(), AuthError> {
         let here = |role: &str, orgs: &BTreeSet<String>| {
-            orgs.contains(org.as_str()) || self.is_instance_role(role, orgs)
+            orgs.contains(org.as_str()) || self.is_instance_role(principal, role, orgs)
         };
         self.decide(principal, permission, here, refused)
     }
@@ -45,7 +45,8 @@ impl Policy {
         principal: &Principal,
         permission: Permission,
     ) -> Result<(), AuthError> {
-        let everywhere = |role: &str, orgs: &BTreeSet<String>| self.is_instance_role(role, orgs);
+        let everywhere =
+            |role: &str, orgs: &BTreeSet<String>| self.is_instance_role(principal, role, orgs);
         self.decide(principal, permission, everywhere, AuthError::NoPermission)
     }
 
@@ -83,8 +84,13 @@ impl Policy {
             || self.organizations.contains(org.as_str())
     }
 
-    fn is_instance_role(&self, role: &str, orgs: &BTreeSet<String>) -> bool {
-        let instance = self.instance_org.as_ref();
+    /// An issuer that speaks only for listed organizations cannot make its roles count everywhere, even
+    /// if the instance's own organization is in its list.
+    fn is_instance_role(&self, principal: &Principal, role: &str, orgs: &BTreeSet<String>) -> bool {
+        let instance = self
+            .instance_org
+            .as_ref()
+            .filter(|_| principal.speaks_for_all);
         role.starts_with(INSTANCE_ROLE_PREFIX) && instance.is_some_and(|org| orgs.contains(org))
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Issuer {
     audiences: Vec<String>,
     /// Empty: all.
     organizations: BTreeSet<String>,
+    /// Not the first one: its subjects are told apart from the first one's.
+    is_further: bool,
     leeway_s: i64,
     own_org_claim: String,
     role_claims: Vec<String>,
@@ -73,6 +75,10 @@ impl Issuer {
             keys,
             audiences: issuer.audiences.clone(),
             organizations: issuer.organizations.iter().cloned().collect(),
+            is_further: auth
+                .issuers
+                .first()
+                .is_some_and(|first| first.issuer != issuer.issuer),
             leeway_s: i64::try_from(issuer.leeway_s).unwrap_or(i64::MAX),
             own_org_claim: names.own_org.clone(),
             role_claims,
@@ -140,6 +146,8 @@ impl Issuer {
             user: user.filter(|_| self.organizations.is_empty() || org.is_some()),
             org,
             roles: self.roles(claims),
+            further_issuer: self.is_further.then(|| self.name.clone()),
+            speaks_for_all: self.organizations.is_empty(),
         })
     }
 

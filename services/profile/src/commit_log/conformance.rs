@@ -74,6 +74,7 @@ pub fn commit(user: &UserId, expected: Head, event_bytes: usize) -> Commit {
         request_hash: [9; 16],
         event: Bytes::from(vec![b'e'; event_bytes]),
         actor: text("actor"),
+        actor_issuer: String::new(),
         state: Some(UserState {
             fields: ProfileFields {
                 first_name: text("first"),

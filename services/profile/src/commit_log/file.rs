@@ -9,7 +9,7 @@
 
 mod frame;
 mod group;
-mod heads;
+mod next_segment;
 mod reader;
 mod recovery;
 mod scan;
@@ -34,6 +34,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{AppendError, Commit, CommitLog, CommitObserver, NotWritten, ReadError, ReadLimits};
 use crate::data_dir::DataDir;
+use crate::file_system::make_dirs;
 use frame::FrameCodec;
 use group::Pending;
 use reader::Reader;
@@ -50,8 +51,6 @@ pub struct FileLogOptions {
     pub queue_commits_max: usize,
     pub group_commits_max: usize,
     pub group_bytes_max: usize,
-    /// Heads of users kept in memory, so that not each commit asks the observer.
-    pub recent_heads_max: usize,
     /// After this long without a commit an empty frame says that everything is durable.
     pub idle_after: Duration,
     pub prepare_next: PrepareNext,
@@ -64,7 +63,6 @@ impl Default for FileLogOptions {
             queue_commits_max: 8192,
             group_commits_max: 1024,
             group_bytes_max: 1024 * 1024,
-            recent_heads_max: 65_536,
             idle_after: Duration::from_millis(50),
             prepare_next: PrepareNext::Ahead,
         }
@@ -280,8 +278,7 @@ fn open_writer(
 ) -> Result<Writer, OpenError> {
     let (fs, log_dir) = (dir.file_system(), dir.path().join(LOG));
     let failed = |source| OpenError::io("make", &log_dir, source);
-    fs.make_dir(&log_dir).map_err(failed)?;
-    fs.sync_dir(dir.path()).map_err(failed)?;
+    make_dirs(fs.as_ref(), &log_dir).map_err(failed)?;
     let recovered = recovery::recover(dir, &log_dir, codec, options.segment_bytes)?;
     let around = Surroundings {
         dir: dir.clone(),

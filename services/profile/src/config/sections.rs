@@ -104,6 +104,8 @@ pub struct ReadsConfig {
     pub page_rows_max: usize,
     #[validate(range(min = 1, max = 1024))]
     pub concurrent_pages_max: usize,
+    #[validate(range(min = 1, max = 1024))]
+    pub concurrent_waits_max: usize,
 }
 
 /// `[telemetry]`: the service's own log lines.

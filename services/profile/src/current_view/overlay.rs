@@ -139,28 +139,14 @@ impl Generation {
 }
 
 /// Hash table, tree node, the `Arc`s and their headers: a generous guess.
-const ENTRY_OVERHEAD_BYTES: usize = 256;
+pub(super) const ENTRY_OVERHEAD_BYTES: usize = 256;
 
 /// Memory that one entry takes in a generation, about.
-fn bytes_of(entry: &CurrentUser) -> usize {
+pub(super) fn bytes_of(entry: &CurrentUser) -> usize {
     let texts = entry.state.as_ref().map_or(0, |state| {
-        let (fields, contact) = (&state.fields, &state.contact);
-        let listed = entry.org.as_str().len() + fields.display_name.len() + 4;
-        [
-            &fields.first_name,
-            &fields.last_name,
-            &fields.nick_name,
-            &fields.display_name,
-            &fields.preferred_language,
-            &contact.user_name,
-            &contact.email,
-            &contact.phone,
-        ]
-        .iter()
-        .map(|text| text.len())
-        .sum::<usize>()
-            + listed
-            + entry.user.as_str().len()
+        // The list's key holds the organization, the name and the user once more.
+        let listed = entry.org.as_str().len() + state.fields.display_name.len() + 4;
+        state.text_bytes() + listed + entry.user.as_str().len()
     });
     let recent = entry.recent.len() * size_of::<profile_messages::current::RecentCommand>();
     ENTRY_OVERHEAD_BYTES

@@ -2,7 +2,8 @@
 //! stands in the overlay; a thread writes it behind; reads merge both.
 //!
 //! Reading order: this file, `page` (lists), `write_behind`, `catch_up`, `opening`; below them
-//! `stored` (keys and calls of sled) and `directory` (whose it is, how it was left).
+//! `recent` (entries in memory for the next commits), `stored` (keys and calls of sled) and `directory`
+//! (whose it is, how it was left).
 //!
 //! Locks, always taken in this order: `writing`, `pages`, `folding`, `stored`, `overlay`.
 
@@ -10,6 +11,7 @@ mod catch_up;
 mod directory;
 mod opening;
 mod page;
+mod recent;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ use profile_messages::{OrgId, Position, UserId};
 use tokio::sync::watch;
 
 use self::directory::Left;
+use self::recent::RecentUsers;
 use self::stored::{Stored, StoredError};
 use self::write_behind::{Wake, Writing};
 use super::overlay::Overlay;
@@ -72,8 +75,10 @@ struct Shared {
     /// Held shared by a list page, exclusively while the generations change over: the writing of what
     /// was committed after a page began must not begin before the page ends.
     pages: RwLock<()>,
-    folding: Mutex<()>,
-    /// `None` while sled cannot be reopened, and after the close.
+    /// Held over a fold and over telling a head, so that no older entry gets in behind a newer one.
+    folding: Mutex<RecentUsers>,
+    /// `None` while sled is reopened or cannot be, and after the close. Its lock is held for one call of
+    /// sled at most.
     stored: RwLock<Option<Stored>>,
     overlay: RwLock<Overlay>,
     /// A write to sled failed: its handle takes no more writes, and its reads may fail, until reopened.
@@ -141,19 +146,42 @@ impl Shared {
         Ok(self.in_sled(|stored| stored.user(user))?.map(Arc::new))
     }
 
+    /// The newest entry of a user, which the next [`Shared::fold`] then has without reading sled.
+    fn user_to_commit(&self, user: &UserId) -> Result<Option<Arc<CurrentUser>>, ViewError> {
+        let mut recent = lock(&self.folding);
+        self.refuse_failed()?;
+        let known = self.user_before(&recent, user)?;
+        recent.put(user, known.clone());
+        Ok(known)
+    }
+
+    fn user_before(
+        &self,
+        recent: &RecentUsers,
+        user: &UserId,
+    ) -> Result<Option<Arc<CurrentUser>>, ViewError> {
+        match recent.get(user) {
+            Some(known) => Ok(known.clone()),
+            None => self.user(user),
+        }
+    }
+
     /// Folds records, oldest first, into the overlay: all of them at once for a reader.
     fn fold(&self, records: &[Arc<Record>]) -> Result<(), ViewError> {
-        let _one_at_a_time = lock(&self.folding);
+        let mut recent = lock(&self.folding);
         let mut newest: HashMap<UserId, Arc<CurrentUser>> = HashMap::new();
         let mut position = Position::NONE;
         for record in records {
             let before = match newest.get(&record.user) {
                 Some(entry) => Some(Arc::clone(entry)),
-                None => self.user(&record.user)?,
+                None => self.user_before(&recent, &record.user)?,
             };
             let entry = CurrentUser::fold(before.as_deref(), record);
             newest.insert(record.user.clone(), Arc::new(entry));
             position = position.max(record.position);
+        }
+        for (user, entry) in &newest {
+            recent.put(user, Some(Arc::clone(entry)));
         }
         let mut overlay = write(&self.overlay);
         overlay.commit(newest.into_values().collect(), position);
@@ -181,7 +209,7 @@ impl Shared {
     ) -> Result<T, ViewError> {
         let stored = read(&self.stored);
         let Some(stored) = stored.as_ref() else {
-            return Err(ViewError::Unreadable("it is closed".to_owned()));
+            return Err(ViewError::Unreadable("sled is not open".to_owned()));
         };
         call(stored).map_err(|error| {
             let is_damage = matches!(error, StoredError::Damaged(_));
@@ -217,7 +245,7 @@ impl Shared {
 
 impl CommitObserver for SledView {
     fn head(&self, user: &UserId) -> Result<Head, String> {
-        match self.shared.user(user) {
+        match self.shared.user_to_commit(user) {
             Ok(entry) => Ok(entry.map_or(Head::default(), |entry| Head {
                 version: entry.version,
                 position: entry.position,
@@ -226,7 +254,8 @@ impl CommitObserver for SledView {
         }
     }
 
-    /// Cannot fail: without the entry before, which `head` has just read, the view as a whole fails.
+    /// Cannot fail: `head` has kept the entry before in memory. A record whose head nobody asked for, and
+    /// whose user sled cannot tell, would be lost: then the view as a whole fails.
     fn committed(&self, group: &[Arc<Record>]) {
         if let Err(error) = self.shared.fold(group) {
             self.shared.fail(&error.to_string());

@@ -82,6 +82,7 @@ impl History {
             request_hash: [0; 16],
             event: Bytes::from_static(b"{}"),
             actor: "actor".to_owned(),
+            actor_issuer: String::new(),
             state: name.map(state),
         });
         let entry = CurrentUser::fold(before, &record);

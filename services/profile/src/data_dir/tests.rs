@@ -31,6 +31,28 @@ fn a_store_keeps_its_id_epoch_and_secret_over_a_power_cut() {
 }
 
 #[test]
+fn a_power_cut_takes_no_directory_from_under_a_store() {
+    for seed in 0..100 {
+        let disk = SimulatedDisk::new(seed);
+        let path = Path::new("/srv/profile/data");
+        let open = || {
+            let clock = Arc::new(SystemClock::default());
+            DataDir::open(Arc::new(disk.clone()), path, clock)
+        };
+        // A process before this one came to its end anywhere while it made the directories.
+        disk.fail_at(
+            1 + seed % 12,
+            crate::file_system::simulated::Fault::PowerOff,
+        );
+        let _ = open();
+        disk.kill_process();
+        let made = open().unwrap();
+        disk.power_cut();
+        assert_eq!(open().unwrap().store_id(), made.store_id(), "seed {seed}");
+    }
+}
+
+#[test]
 fn two_stores_differ_in_id_and_secret() {
     let (one, two) = (SimulatedDisk::new(1), SimulatedDisk::new(1));
     let (one, two) = (open(&one).unwrap(), open(&two).unwrap());
@@ -42,7 +64,10 @@ fn two_stores_differ_in_id_and_secret() {
 fn a_power_cut_while_the_store_is_made_leaves_a_directory_that_opens() {
     for seed in 0..300 {
         let disk = SimulatedDisk::new(seed);
-        disk.fail_at(1 + seed % 8, crate::file_system::simulated::Fault::PowerOff);
+        disk.fail_at(
+            1 + seed % 12,
+            crate::file_system::simulated::Fault::PowerOff,
+        );
         let _ = open(&disk);
         disk.power_cut();
         open(&disk).unwrap();
@@ -72,6 +97,22 @@ fn real_files_are_locked_too() {
     let again = open().is_ok();
     std::fs::remove_dir_all(&path).unwrap();
     assert!(refused && again);
+}
+
+#[test]
+fn a_directory_open_to_others_is_named_with_the_remedy() {
+    use std::os::unix::fs::PermissionsExt;
+    let path = std::env::temp_dir().join(SystemClock::default().random_id());
+    let files = crate::file_system::RealFiles;
+    make_dirs(&files, &path).unwrap();
+    assert_eq!(exposed(&files, &path), None, "our own are private");
+    for mode in [0o755, 0o750, 0o701] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let advice = exposed(&files, &path).unwrap();
+        let remedy = format!("run `chmod 700 {}`", path.display());
+        assert!(advice.ends_with(&remedy), "{advice}");
+    }
+    std::fs::remove_dir(&path).unwrap();
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! A disk in memory that loses power, fails and fills up on command, the same way for the same seed.
 //!
 //! A power cut keeps an arbitrary subset of what no sync covered: of writes at the grain of a sector
-//! (so torn writes too), of changes of length, and of creations, renames and removals. A sector is an
-//! atom: it is old or new, never a mixture. Making a directory is durable at once. After a failed sync
-//! the changes it should have covered are never certain again, whatever later syncs return.
+//! (so torn writes too), of changes of length, and of creations (of directories too), renames and
+//! removals; what lies in a directory whose own name is lost is lost with it. A sector is an atom: it is
+//! old or new, never a mixture. After a failed sync the changes it should have covered are never certain
+//! again, whatever later syncs return.
 
 mod inode;
 mod state;
@@ -135,21 +136,18 @@ impl FileSystem for SimulatedDisk {
     fn make_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.change()?;
-        for dir in path.ancestors() {
-            state.dirs.insert(dir.to_owned());
-        }
-        Ok(())
+        state.make_dir(path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let state = self.state();
         state.alive()?;
-        if !state.dirs.contains(dir) {
+        if !state.names.dirs.contains(dir) {
             return Err(io::ErrorKind::NotFound.into());
         }
         let inside = |path: &&PathBuf| path.parent() == Some(dir);
-        let paths = state.names.keys().filter(inside);
-        let paths = paths.chain(state.dirs.iter().filter(inside));
+        let paths = state.names.files.keys().filter(inside);
+        let paths = paths.chain(state.names.dirs.iter().filter(inside));
         let mut names: Vec<String> = paths
             .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
             .collect();
@@ -160,7 +158,7 @@ impl FileSystem for SimulatedDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
         let mut state = self.state();
         state.change()?;
-        if state.names.contains_key(path) {
+        if state.names.files.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let inode = state.create(path)?;
@@ -170,14 +168,14 @@ impl FileSystem for SimulatedDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
         let state = self.state();
         state.alive()?;
-        let inode = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let inode = *state.names.files.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(self.handle(inode, state.generation))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.change()?;
-        let inode = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let inode = *state.names.files.get(from).ok_or(io::ErrorKind::NotFound)?;
         let (from, to) = (from.to_owned(), to.to_owned());
         state.rename(NameChange::Rename { from, to, inode });
         Ok(())
@@ -186,7 +184,7 @@ impl FileSystem for SimulatedDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.change()?;
-        if !state.names.contains_key(path) {
+        if !state.names.files.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
         state.rename(NameChange::Unlink {
@@ -202,13 +200,19 @@ impl FileSystem for SimulatedDisk {
         Ok(())
     }
 
+    fn is_private(&self, dir: &Path) -> io::Result<bool> {
+        let state = self.state();
+        state.alive()?;
+        Ok(state.names.dirs.contains(dir))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
         let mut state = self.state();
         state.change()?;
         if !state.locks.insert(path.to_owned()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if !state.names.contains_key(path) {
+        if !state.names.files.contains_key(path) {
             state.create(path)?;
         }
         Ok(Box::new(SimulatedLock {

@@ -114,6 +114,7 @@ fn order(user: &str, key: u8, command: Command) -> Order {
         request_hash: [key; 16],
         expected_version: None,
         actor: "operator".to_owned(),
+        actor_issuer: String::new(),
         deadline: None,
     }
 }

@@ -113,6 +113,7 @@ fn record() -> Record {
         request_hash: [0; 16],
         event: Bytes::from(vec![b'x'; EVENT_BYTES as usize]),
         actor: String::new(),
+        actor_issuer: String::new(),
         state: None,
     }
 }

@@ -4,6 +4,7 @@ use profile_domain::{Rejection, Violations, validate};
 use profile_messages::UserId;
 use profile_messages::command::{Command, CommandRequest, CreateBody, PatchBody, UpdateBody};
 use profile_messages::current::CurrentUser;
+use profile_messages::subject::Operation;
 
 use super::caller::{Caller, Target};
 use super::{ProfileService, RequestContext};
@@ -35,7 +36,7 @@ impl ProfileService {
                 let org = self.authorized_org(caller, Permission::UserWrite)?;
                 let user = parsed(&user_id, Rejection::RemoveNotFound)?;
                 Ok(Accepted {
-                    operation: "remove",
+                    operation: Operation::Remove.name(),
                     user,
                     command: Command::Remove { org },
                 })
@@ -56,8 +57,8 @@ impl ProfileService {
             (Some(user), _) => user,
             // A retry must meet the same actor, so the key decides the id.
             (None, Some(key)) => {
-                let subject = caller.principal.subject.as_bytes();
-                let parts = [b"user id", org.as_str().as_bytes(), subject, key.as_bytes()];
+                let [issuer, subject] = caller.principal.identity();
+                let parts = ["user id", org.as_str(), issuer, subject, key].map(str::as_bytes);
                 parsed(
                     &hex(&self.data_dir.keyed_hash(&parts)),
                     Rejection::UserNotFound,
@@ -73,7 +74,7 @@ impl ProfileService {
             contact,
         };
         Ok(Accepted {
-            operation: "create",
+            operation: Operation::Create.name(),
             user,
             command,
         })
@@ -89,7 +90,7 @@ impl ProfileService {
         let command = validate::management_update(user_id, body, org).map_err(invalid)?;
         let user = parsed(user_id, Rejection::ProfileNotFound)?;
         Ok(Accepted {
-            operation: "update",
+            operation: Operation::Update.name(),
             user,
             command,
         })
@@ -113,7 +114,7 @@ impl ProfileService {
             authorized.map_err(ServiceError::Auth)?;
         }
         Ok(Accepted {
-            operation: "patch",
+            operation: Operation::Patch.name(),
             user,
             command,
         })
@@ -129,7 +130,7 @@ impl ProfileService {
             return Err(unknown);
         }
         Ok(Accepted {
-            operation: "me.patch",
+            operation: Operation::MePatch.name(),
             user,
             command,
         })
@@ -153,7 +154,7 @@ fn accept_my_update(caller: &Caller, body: &UpdateBody) -> Result<Accepted, Serv
     };
     let command = validate::my_update(body, org).map_err(invalid)?;
     Ok(Accepted {
-        operation: "me.update",
+        operation: Operation::MeUpdate.name(),
         user,
         command,
     })

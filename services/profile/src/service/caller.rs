@@ -13,6 +13,8 @@ use crate::error::ServiceError;
 pub(super) struct Caller {
     pub(super) principal: Arc<Principal>,
     context_org: Option<OrgId>,
+    /// Whether a header chose the context organization.
+    pub(super) names_org: bool,
 }
 
 /// A user that a caller may act on, with the organization that it must belong to.
@@ -43,6 +45,7 @@ impl ProfileService {
         Ok(Caller {
             principal,
             context_org,
+            names_org: context.envelope.org.is_some(),
         })
     }
 

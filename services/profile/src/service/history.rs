@@ -23,11 +23,12 @@ impl ProfileService {
         let rows_max = self.page_rows(body.limit)?;
         let _page = self.page_permit()?;
         let current = self.current(&target)?.ok_or(ServiceError::ReadNotFound)?;
-        let subject = caller.principal.subject.as_str();
+        let [issuer, subject] = caller.principal.identity();
         let scope = [
             "history",
             target.org.as_str(),
             target.user.as_str(),
+            issuer,
             subject,
         ];
         let newest = match body.cursor.as_deref() {
@@ -36,6 +37,10 @@ impl ProfileService {
         };
         let (mut changes, mut bytes) = (Vec::new(), 0);
         let mut next = self.record(newest).await?;
+        let own = |record: &Arc<Record>| record.user == target.user && record.org == target.org;
+        if !next.as_ref().is_none_or(own) {
+            return Err(ServiceError::ReadNotFound);
+        }
         while let Some(record) = next.take() {
             if changes.len() == rows_max || bytes > self.reads.page_bytes_max {
                 next = Some(record);

@@ -24,8 +24,8 @@ impl ProfileService {
         let rows_max = self.page_rows(body.limit)?;
         let _page = self.page_permit()?;
         let prefix_folded = folded(body.prefix.as_deref().unwrap_or_default());
-        let subject = caller.principal.subject.as_str();
-        let scope = ["list", org.as_str(), &prefix_folded, subject];
+        let [issuer, subject] = caller.principal.identity();
+        let scope = ["list", org.as_str(), &prefix_folded, issuer, subject];
         let after = match body.cursor.as_deref() {
             None => None,
             Some(sealed) => Some(list_key(&cursor::open(&self.data_dir, &scope, sealed)?)?),

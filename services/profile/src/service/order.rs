@@ -1,12 +1,12 @@
 //! The hashes under which a command is remembered.
 
+use profile_messages::canonical::canonical_bytes;
 use profile_messages::record::{CommandKey, KeyOrigin};
 
 use super::accept::Accepted;
 use super::caller::Caller;
 use super::{ProfileService, RequestContext};
 use crate::entity::Order;
-use crate::error::ServiceError;
 
 impl ProfileService {
     /// Scope of a key: caller, operation, target user. The request hash covers the decoded command with
@@ -16,7 +16,7 @@ impl ProfileService {
         caller: &Caller,
         context: &RequestContext,
         accepted: Accepted,
-    ) -> Result<Order, ServiceError> {
+    ) -> Order {
         let Accepted {
             operation,
             user,
@@ -26,18 +26,13 @@ impl ProfileService {
             Some(key) => (key, KeyOrigin::Caller),
             None => (self.ports.clock.random_id(), KeyOrigin::Generated),
         };
-        let subject = caller.principal.subject.as_str();
-        // Subjects are unique within an issuer only, and each issuer has its own organizations.
-        let own_org = caller.principal.org.as_ref().map_or("", |org| org.as_str());
-        let parts = ["key", own_org, subject, operation, user.as_str(), &key_text];
-        let scope = parts.map(str::as_bytes);
-        let body = serde_json::to_vec(&command).map_err(|_| ServiceError::Internal)?;
+        let [issuer, subject] = caller.principal.identity();
+        let scope = ["key", issuer, subject, operation, user.as_str(), &key_text];
+        let scope = scope.map(str::as_bytes);
         let expected_version = context.envelope.expected_version;
-        let expected = expected_version
-            .map(|version| version.to_string())
-            .unwrap_or_default();
-        let request = [b"request", operation.as_bytes(), expected.as_bytes(), &body];
-        Ok(Order {
+        let command_bytes = canonical_bytes(&command, expected_version);
+        let request = [b"request", operation.as_bytes(), &command_bytes];
+        Order {
             operation,
             key: CommandKey {
                 hash: self.data_dir.keyed_hash(&scope),
@@ -49,7 +44,8 @@ impl ProfileService {
             key_text,
             expected_version,
             actor: subject.to_owned(),
+            actor_issuer: issuer.to_owned(),
             deadline: context.deadline(),
-        })
+        }
     }
 }

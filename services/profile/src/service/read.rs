@@ -19,6 +19,7 @@ use super::caller::{Caller, Target};
 use super::{ProfileService, RequestContext};
 use crate::auth::Permission;
 use crate::commit_log::{ReadError, ReadLimits};
+use crate::current_view::CurrentView;
 use crate::error::ServiceError;
 
 impl ProfileService {
@@ -30,12 +31,9 @@ impl ProfileService {
         context: &RequestContext,
     ) -> Result<QueryReply, ServiceError> {
         let wanted = Version(body.min_version.map_or(0, |version| version.0));
-        let current = match self.current(&target)? {
-            Some(current) if current.version >= wanted => current,
-            Some(_) | None if wanted > Version::NONE => {
-                self.wait_for_version(&target, wanted, context).await?
-            }
-            Some(_) | None => return Err(ServiceError::ReadNotFound),
+        let current = match self.current(&target)?.ok_or(ServiceError::ReadNotFound)? {
+            current if current.version >= wanted => current,
+            _ => self.wait_for_version(&target, wanted, context).await?,
         };
         let state = current.state.as_ref().ok_or(ServiceError::ReadNotFound)?;
         Ok(QueryReply::Get(Box::new(get_reply(&current, state))))
@@ -54,54 +52,56 @@ impl ProfileService {
         Ok(current.filter(|current| current.org == target.org && current.state.is_some()))
     }
 
+    /// Only for a user that exists: the view sees every answered commit, so waiting is for those that are
+    /// not answered yet. Bounded in time and in number, since each waiter looks at every group of commits.
     async fn wait_for_version(
         &self,
         target: &Target,
         wanted: Version,
         context: &RequestContext,
     ) -> Result<Arc<CurrentUser>, ServiceError> {
+        let busy = |_| ServiceError::Overloaded("too many reads wait for a version");
+        let _wait = self.waits.try_acquire().map_err(busy)?;
         let bound = self.ports.clock.monotonic() + self.reads.min_version_wait_max;
-        let bound = context
-            .deadline()
-            .map_or(bound, |deadline| deadline.min(bound));
+        let deadline = context.deadline();
+        let bound = deadline.map_or(bound, |deadline| deadline.min(bound));
         let mut durable = self.ports.log.durable();
         loop {
             durable.borrow_and_update();
-            let current = self.current(target)?;
-            if let Some(current) = current.as_ref().filter(|current| current.version >= wanted) {
-                return Ok(Arc::clone(current));
+            let current = self.current(target)?.ok_or(ServiceError::ReadNotFound)?;
+            if current.version >= wanted {
+                return Ok(current);
             }
             let changed = tokio::time::timeout_at(bound.into(), durable.changed()).await;
-            match (changed, current) {
-                (Ok(Ok(())), _) => {}
-                (Ok(Err(_)) | Err(_), Some(_)) => {
-                    return Err(ServiceError::VersionNotReached { wanted });
-                }
-                (Ok(Err(_)) | Err(_), None) => return Err(ServiceError::ReadNotFound),
+            if !matches!(changed, Ok(Ok(()))) {
+                return Err(ServiceError::VersionNotReached { wanted });
             }
         }
     }
 
     /// Events after a position out of the log: of all organizations for a caller whose permission is
-    /// instance-wide, else of the context organization.
+    /// instance-wide and who names none, else of the context organization.
     pub(super) async fn replay(
         &self,
         caller: &Caller,
         body: ReplayBody,
     ) -> Result<QueryReply, ServiceError> {
         let permission = Permission::EventsRead;
-        let everywhere = self
-            .authenticator
-            .authorize_everywhere(&caller.principal, permission);
-        let only_org = match everywhere {
-            Ok(()) => None,
-            Err(_) => Some(self.authorized_org(caller, permission)?),
+        let (auth, principal) = (&self.authenticator, &caller.principal);
+        let everywhere = auth.authorize_everywhere(principal, permission).is_ok();
+        let only_org = match everywhere && !caller.names_org {
+            true => None,
+            false => Some(self.authorized_org(caller, permission)?),
         };
-        let rows = self.page_rows(body.limit)?;
+        let records_max = self.page_rows(body.limit)?;
         let _page = self.page_permit()?;
         let after = Position(body.after.map_or(0, |after| after.0));
+        let durable = *self.ports.log.durable().borrow();
+        if after > durable {
+            return Err(ServiceError::PositionAhead { end: durable });
+        }
         let limits = ReadLimits {
-            records_max: rows,
+            records_max,
             bytes_max: self.reads.page_bytes_max,
         };
         let records = self
@@ -111,34 +111,25 @@ impl ProfileService {
             .await
             .map_err(read_error)?;
         let position = records.last().map_or(after, |record| record.position);
-        let mut events = Vec::with_capacity(records.len());
-        for record in &records {
-            if self.is_replayed(record, only_org.as_ref())? {
-                events.push(replayed(record)?);
+        let view = Arc::clone(&self.ports.view);
+        // A page of look-ups may read the disk, so not on an I/O thread.
+        let events = tokio::task::spawn_blocking(move || {
+            let shown = |record: &Record| is_replayed(view.as_ref(), record, only_org.as_ref());
+            let mut events = Vec::with_capacity(records.len());
+            for record in &records {
+                if shown(record)? {
+                    events.push(replayed(record)?);
+                }
             }
-        }
-        let end = position >= *self.ports.log.durable().borrow();
+            Ok::<_, ServiceError>(events)
+        });
+        let events = events.await.map_err(|_| ServiceError::Internal)??;
+        let end = position >= durable;
         Ok(QueryReply::Replay(ReplayReply {
             events,
             position: position.0,
             end,
         }))
-    }
-
-    /// A removed user's earlier events are withheld, `removed` never.
-    fn is_replayed(&self, record: &Record, only: Option<&OrgId>) -> Result<bool, ServiceError> {
-        if only.is_some_and(|org| *org != record.org) {
-            return Ok(false);
-        }
-        if record.kind == EventKind::Removed {
-            return Ok(true);
-        }
-        let current = self
-            .ports
-            .view
-            .user(&record.user)
-            .map_err(|_| unreadable())?;
-        Ok(current.is_some_and(|current| current.state.is_some()))
     }
 
     /// The rows of a page, checked.
@@ -179,6 +170,22 @@ pub(super) fn get_reply(current: &CurrentUser, state: &UserState) -> GetReply {
         email: EmailView::from(&state.contact),
         phone: PhoneView::of(&state.contact),
     }
+}
+
+/// A removed user's earlier events are withheld, `removed` never.
+fn is_replayed(
+    view: &dyn CurrentView,
+    record: &Record,
+    only: Option<&OrgId>,
+) -> Result<bool, ServiceError> {
+    if only.is_some_and(|org| *org != record.org) {
+        return Ok(false);
+    }
+    if record.kind == EventKind::Removed {
+        return Ok(true);
+    }
+    let current = view.user(&record.user).map_err(|_| unreadable())?;
+    Ok(current.is_some_and(|current| current.state.is_some()))
 }
 
 fn replayed(record: &Record) -> Result<ReplayedEvent, ServiceError> {

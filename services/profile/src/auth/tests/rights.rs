@@ -239,3 +239,41 @@ async fn a_further_issuer_speaks_for_its_organizations_only() {
         "a user of the first issuer with this id"
     );
 }
+
+#[tokio::test]
+async fn a_further_issuers_instance_roles_stay_in_its_organizations() {
+    let (first, second) = (
+        SigningKey::generate().unwrap(),
+        SigningKey::generate().unwrap(),
+    );
+    let directory = Directory::new();
+    let mut further = issuer(
+        "https://partner",
+        Some(&directory.write("2", &second.jwks())),
+    );
+    // By mistake or not: the instance's own organization is among those it may speak for.
+    further.organizations = vec!["instance".into()];
+    let owner = issuer(ISSUER, Some(&directory.write("1", &first.jwks())));
+    let mut config = config(vec![owner, further]);
+    config.auth.instance_org = Some("instance".into());
+    let auth = Authenticator::new(&config, clock()).unwrap();
+    let mut said = TokenClaims {
+        roles: roles(&[("IAM_OWNER", "instance")]),
+        ..claims()
+    };
+    let caller = bearer(&auth, &mint(&first, &said).unwrap()).await.unwrap();
+    assert_eq!(caller.identity()[0], "");
+    assert_eq!(
+        auth.authorize(&caller, Permission::UserWrite, &org("org1")),
+        Ok(())
+    );
+    said.issuer = "https://partner".into();
+    let caller = bearer(&auth, &mint(&second, &said).unwrap()).await.unwrap();
+    assert_eq!(caller.identity(), ["https://partner", "user1"]);
+    let elsewhere = auth.authorize(&caller, Permission::UserWrite, &org("org1"));
+    assert_eq!(elsewhere, Err(AuthError::NoMembership));
+    let at_home = auth.authorize(&caller, Permission::UserWrite, &org("instance"));
+    assert_eq!(at_home, Ok(()));
+    let everywhere = auth.authorize_everywhere(&caller, Permission::EventsRead);
+    assert_eq!(everywhere, Err(AuthError::NoMembership));
+}

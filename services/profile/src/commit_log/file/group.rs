@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use profile_messages::UserId;
 use profile_messages::record::{HEADER_BYTES, Record};
+use profile_messages::{UserId, UserState};
 use tokio::sync::oneshot;
 
 use crate::commit_log::{AppendError, Commit, Head, NotWritten};
@@ -51,26 +51,12 @@ impl Group {
 
 /// An upper bound of the encoded length, so that a commit need not be encoded to see that it must wait.
 pub(super) fn record_bytes_at_most(commit: &Commit) -> usize {
-    // The fixed header, and for each of the 17 protobuf fields its tag and its length or number.
-    let fixed = HEADER_BYTES + 17 * 12;
-    let state = commit.state.as_ref().map_or(0, |state| {
-        let (fields, contact) = (&state.fields, &state.contact);
-        [
-            &fields.first_name,
-            &fields.last_name,
-            &fields.nick_name,
-            &fields.display_name,
-            &fields.preferred_language,
-            &contact.user_name,
-            &contact.email,
-            &contact.phone,
-        ]
-        .map(String::len)
-        .into_iter()
-        .sum()
-    });
+    // The fixed header, and for each of the 18 protobuf fields its tag and its length or number.
+    let fixed = HEADER_BYTES + 18 * 12;
+    let state = commit.state.as_ref().map_or(0, UserState::text_bytes);
     let ids = commit.user.as_str().len() + commit.org.as_str().len();
-    fixed + ids + commit.event.len() + commit.actor.len() + state
+    let who = commit.actor.len() + commit.actor_issuer.len();
+    fixed + ids + commit.event.len() + who + state
 }
 
 /// Nobody may wait any more: that is no fault.

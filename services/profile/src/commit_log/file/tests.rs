@@ -272,22 +272,30 @@ fn one_commit_more_than_the_queue_holds_is_refused() {
     }
 }
 
-/// Forgets everything, so that only the log's own memory of heads can accept a second commit.
-#[derive(Debug)]
-struct Forgetful;
+/// Heads in memory, and how often they were asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    heads: HeadsInMemory,
+    asked: Mutex<Vec<profile_messages::UserId>>,
+}
 
-impl CommitObserver for Forgetful {
-    fn head(&self, _: &profile_messages::UserId) -> Result<super::super::Head, String> {
-        Ok(super::super::Head::default())
+impl CommitObserver for Asked {
+    fn head(&self, user: &profile_messages::UserId) -> Result<super::super::Head, String> {
+        self.asked.lock().unwrap().push(user.clone());
+        self.heads.head(user)
     }
 
-    fn committed(&self, _: &[Arc<Record>]) {}
+    fn committed(&self, group: &[Arc<Record>]) {
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap());
+        assert!(group.iter().all(|record| asked.contains(&record.user)));
+        self.heads.committed(group);
+    }
 }
 
 #[test]
-fn the_observer_is_not_asked_for_a_recent_head() {
+fn the_observer_is_asked_for_the_head_of_each_user_of_a_group_before_it() {
     let disk = SimulatedDisk::new(1);
-    let log = FileLog::open(small(), &open_dir(&disk), Arc::new(Forgetful)).unwrap();
+    let log = FileLog::open(small(), &open_dir(&disk), Arc::new(Asked::default())).unwrap();
     let mut head = super::super::Head::default();
     for position in 1..=3 {
         let append = log.append(commit(&user(1), head, 10));

@@ -6,22 +6,21 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use profile_messages::Position;
 use profile_messages::record::RECORD_BYTES_MAX;
 use tokio::sync::watch;
 
+use super::FileLogOptions;
 use super::frame::{self, FrameCodec, FrameKind};
 use super::group::{Group, Pending, record_bytes_at_most, refuse};
-use super::heads::RecentHeads;
+use super::next_segment::NextSegment;
 use super::reader::Reader;
 use super::recovery::{Active, Elder, Recovered};
 use super::segment::{self, NoSegment, SegmentHeader};
-use super::{FileLogOptions, PrepareNext};
 use crate::commit_log::{AppendError, Commit, CommitObserver, Head, NotWritten};
 use crate::data_dir::DataDir;
-use crate::file_system::{LogFile, is_out_of_space};
+use crate::file_system::is_out_of_space;
 
 /// Kept free behind each group: an idle and a closed frame always fit.
 const RESERVED_BYTES: usize = 2 * frame::HEADER_BYTES;
@@ -38,8 +37,7 @@ pub(super) struct Writer {
     pub(super) failed: watch::Sender<Option<String>>,
     active: Option<Active>,
     elder: Elder,
-    preparing: Option<JoinHandle<io::Result<Arc<dyn LogFile>>>>,
-    heads: RecentHeads,
+    next: NextSegment,
     buffer: Vec<u8>,
     /// Kind of the last frame in the active segment; `None` while there is none.
     last_kind: Option<FrameKind>,
@@ -65,11 +63,17 @@ impl Writer {
             durable.subscribe(),
             &recovered.segments,
         ));
+        let next = NextSegment::new(
+            around.dir.clone(),
+            around.log_dir.clone(),
+            around.options.segment_bytes,
+            around.options.prepare_next,
+        );
         Writer {
+            next,
             dir: around.dir,
             log_dir: around.log_dir,
             codec: around.codec,
-            heads: RecentHeads::new(around.options.recent_heads_max),
             options: around.options,
             observer: around.observer,
             reader,
@@ -77,7 +81,6 @@ impl Writer {
             failed: watch::Sender::new(None),
             active: recovered.active,
             elder: recovered.elder,
-            preparing: None,
             buffer: Vec::new(),
             last_kind: recovered.last_kind,
         }
@@ -115,9 +118,6 @@ impl Writer {
         if let Err(error) = self.write_frame(FrameKind::Group) {
             let text = self.fail("write a group", &error);
             return group.refuse_all(&AppendError::MaybeWritten(text));
-        }
-        for (user, head) in &group.heads {
-            self.heads.put(user, *head);
         }
         self.observer.committed(&group.records);
         let last = group.records.last().map(|record| record.position);
@@ -176,9 +176,8 @@ impl Writer {
     }
 
     fn check_head(&self, group: &Group, commit: &Commit) -> Result<(), AppendError> {
-        let own = group.heads.get(&commit.user).copied();
-        let head = match own.or_else(|| self.heads.get(&commit.user)) {
-            Some(head) => head,
+        let head = match group.heads.get(&commit.user) {
+            Some(head) => *head,
             None => self.observer.head(&commit.user).map_err(|error| {
                 tracing::warn!(%error, "the head of a user cannot be read");
                 AppendError::NotWritten(NotWritten::HeadUnknown)
@@ -211,10 +210,7 @@ impl Writer {
 
     /// The last word of a clean stop: the next start goes on in this segment.
     pub(super) fn close(&mut self) {
-        if let Some(preparing) = self.preparing.take() {
-            // The lock of the directory must outlive every write in it.
-            let _ = preparing.join();
-        }
+        self.next.stop();
         let due = self.last_kind != Some(FrameKind::Closed);
         if due && self.active.is_some() && !self.has_failed() {
             self.write_empty(FrameKind::Closed);
@@ -261,10 +257,7 @@ impl Writer {
                 self.active = Some(active);
                 Ok(())
             }
-            Err(NoSegment::Early(error)) if is_out_of_space(&error) => {
-                tracing::warn!("no space for the next log segment");
-                Err(NotWritten::DiskFull)
-            }
+            Err(NoSegment::Early(error)) if is_out_of_space(&error) => Err(NotWritten::DiskFull),
             Err(NoSegment::Early(error) | NoSegment::Late(error)) => {
                 self.fail("make the next segment", &error);
                 Err(NotWritten::Closed)
@@ -273,43 +266,33 @@ impl Writer {
     }
 
     fn next_segment(&mut self, elder: Elder, first: Position) -> Result<Active, NoSegment> {
-        let (fs, bytes) = (self.dir.file_system(), self.options.segment_bytes);
-        let ahead = self.preparing.take().and_then(|thread| thread.join().ok());
-        let file = match ahead {
-            Some(Ok(file)) => file,
-            // Not made ahead, or in vain: perhaps there is space by now.
-            Some(Err(_)) | None => {
-                segment::prepare(fs.as_ref(), &self.log_dir, bytes).map_err(NoSegment::Early)?
-            }
-        };
+        let file = self.next.take().map_err(NoSegment::Early)?;
         let header = SegmentHeader {
             epoch: self.dir.epoch(),
             first,
             last_before: elder.last,
             first_before: elder.first,
         };
-        segment::publish(&self.dir, &self.log_dir, &file, &header, &[])?;
+        let published = segment::publish(&self.dir, &self.log_dir, &file, &header, &[]);
+        published.inspect_err(|error| {
+            if let NoSegment::Early(error) = error {
+                self.next.note(error);
+            }
+        })?;
         Ok(Active {
             file,
             first,
             offset: segment::HEADER_BYTES as u64,
-            bytes,
+            bytes: self.options.segment_bytes,
         })
     }
 
-    /// Starts to fill the next segment with zeros, beside the writing, once this one is half full.
+    /// The next segment is made, beside the writing, once this one is half full.
     fn prepare_ahead(&mut self) {
         let half = |active: &Active| active.offset >= active.bytes / 2;
-        let due = self.preparing.is_none() && self.active.as_ref().is_some_and(half);
-        if !due || self.options.prepare_next == PrepareNext::WhenNeeded {
-            return;
+        if self.active.as_ref().is_some_and(half) {
+            self.next.prepare_ahead();
         }
-        let (fs, log_dir) = (self.dir.file_system().clone(), self.log_dir.clone());
-        let bytes = self.options.segment_bytes;
-        let fill = move || segment::prepare(fs.as_ref(), &log_dir, bytes);
-        let thread = std::thread::Builder::new().name("log-prepare".to_owned());
-        // Without a thread the segment is made when it is needed.
-        self.preparing = thread.spawn(fill).ok();
     }
 
     fn fail(&mut self, doing: &str, error: &io::Error) -> String {

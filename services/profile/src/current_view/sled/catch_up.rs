@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use profile_messages::Position;
 use profile_messages::record::Record;
 
+use super::recent::RecentUsers;
 use super::write_behind::Writing;
 use super::{Shared, SledView, lock, opening, read, write};
 use crate::commit_log::CommitLog;
@@ -69,12 +70,13 @@ impl Shared {
     fn reset(&self, why: &str) -> Result<(), ViewError> {
         let mut writing = lock(&self.writing);
         let _no_page = write(&self.pages);
-        let _no_fold = lock(&self.folding);
+        let mut recent = lock(&self.folding);
         let mut stored = write(&self.stored);
         *stored = None;
         let empty = opening::open_instead(&self.options, &self.dir, &self.identity, why)
             .map_err(|error| ViewError::Unreadable(error.to_string()))?;
         *stored = Some(empty);
+        *recent = RecentUsers::default();
         *write(&self.overlay) = Overlay::default();
         *writing = Writing::after(Position::NONE);
         self.is_degraded.store(false, Ordering::Release);

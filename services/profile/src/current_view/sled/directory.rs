@@ -7,8 +7,9 @@
 //! left running <boot id> | left clean | left suspect
 //! ```
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Format of keys and values in sled. An older or newer one is rebuilt, never converted.
@@ -105,7 +106,8 @@ pub(super) fn leave(dir: &Path, identity: &Identity, left: Left) -> io::Result<(
         "format {FORMAT}\nstore {}\nleft {left}\n",
         identity.store_id
     );
-    fs::create_dir_all(dir)?;
+    // sled's files have the mode of the umask, and hold personal data: nobody else gets at them.
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let new = dir.join("STATE.new");
     let mut file = File::create(&new)?;
     file.write_all(text.as_bytes())?;

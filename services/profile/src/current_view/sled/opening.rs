@@ -88,7 +88,7 @@ fn open_when_unlocked(options: &SledOptions, dir: &Path) -> Result<Stored, Store
         match Stored::open(dir, options.sled_cache_bytes_max) {
             Err(StoredError::Io(why)) if why.contains("lock") && attempts < ATTEMPTS_MAX => {
                 attempts += 1;
-                // sled offers nothing to wait on, and nobody is served yet on this thread.
+                // sled offers nothing to wait on; this is the write-behind thread, or a start.
                 #[allow(clippy::disallowed_methods)]
                 std::thread::sleep(PAUSE);
             }

@@ -1,3 +1,5 @@
+mod failures;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -306,6 +308,19 @@ async fn a_view_ahead_of_the_log_is_set_aside() {
     shorter.check(&view);
 }
 
+#[test]
+fn nobody_else_gets_at_the_view_or_at_what_was_set_aside() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    drop(killed(&place));
+    drop(place.open_as("another", "boot"));
+    let [aside] = place.aside().try_into().unwrap();
+    for dir in [place.dir(), place.root.join(aside)] {
+        let mode = fs::metadata(dir).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+}
+
 fn db_file(dir: &Path) -> PathBuf {
     dir.join("db")
 }
@@ -345,46 +360,6 @@ async fn a_torn_database_never_makes_the_view_wrong() {
         view.catch_up(&FakeLog::of(&history)).await.unwrap();
         history.check(&view);
     }
-}
-
-#[tokio::test]
-async fn damage_met_while_running_stops_reads_and_the_next_start_rebuilds() {
-    let place = Place::new();
-    let mut history = killed(&place);
-    let view = place.open();
-    view.shared
-        .in_sled(|_| Err::<(), _>(StoredError::Damaged("planted".to_owned())))
-        .unwrap_err();
-    assert!(view.failed().borrow().is_some());
-    assert!(view.list(&all("o1")).is_err());
-    assert!(view.head(&history.records[0].user).is_err());
-    view.committed(&[history.next("o1", "u1", Some("A"))]);
-    assert!(view.close().is_err());
-    drop(view);
-    let view = place.open();
-    is_rebuilt(&place, &view, &history).await;
-}
-
-#[tokio::test]
-async fn a_failed_write_only_pauses_the_write_behind() {
-    let place = Place::new();
-    let mut history = killed(&place);
-    let view = place.open();
-    let late = history.next("o1", "u1", Some("Late"));
-    view.committed(&[late]);
-    write_half(&view);
-    // As after a failed write: the directory takes nothing, then it does again.
-    view.shared.is_degraded.store(true, Ordering::Release);
-    fs::create_dir(place.dir().join("SPACE")).unwrap();
-    assert!(view.write_behind().is_err());
-    view.committed(&[history.next("o1", "u2", Some("Later"))]);
-    history.check(&view);
-    fs::remove_dir(place.dir().join("SPACE")).unwrap();
-    view.write_behind().unwrap();
-    view.write_behind().unwrap();
-    assert_eq!(read(&view.shared.overlay).bytes_used(), 0);
-    history.check(&view);
-    assert_eq!(*view.failed().borrow(), None);
 }
 
 /// 20,000 users through an overlay of 1 MiB.

@@ -2,6 +2,7 @@
 //! written stays in the overlay up to its bound, and is tried again.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use profile_messages::Position;
 
 use super::directory::{self, Left};
-use super::stored::{Applied, StoredError};
+use super::stored::{Applied, Stored, StoredError};
 use super::{Shared, SledView, lock, opening, read, write};
 use crate::current_view::overlay::Generation;
 
@@ -80,10 +81,23 @@ impl Wake {
 }
 
 pub(super) fn start(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    start_with(shared, run)
+}
+
+/// A thread that ends with a panic is the end of the view: the overlay would only grow from then on.
+pub(super) fn start_with(
+    shared: &Arc<Shared>,
+    run: impl FnOnce(&Shared) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
+    let guarded = move || {
+        if catch_unwind(AssertUnwindSafe(|| run(&shared))).is_err() {
+            shared.fail("the write-behind thread panicked");
+        }
+    };
     Builder::new()
         .name("write-behind".to_owned())
-        .spawn(move || run(&shared))
+        .spawn(guarded)
 }
 
 fn run(shared: &Shared) {
@@ -214,26 +228,34 @@ impl Shared {
     ) -> Result<(), StoredError> {
         match read(&self.stored).as_ref() {
             Some(stored) => call(stored),
-            None => Err(StoredError::Io("it is closed".to_owned())),
+            None => Err(StoredError::Io("sled is not open".to_owned())),
         }
     }
 
-    /// After a failed write: opens sled again once the disk takes data.
-    fn heal(&self, writing: &mut Writing) -> Result<(), StoredError> {
+    fn heal(&self, writing: &Writing) -> Result<(), StoredError> {
+        self.heal_with(writing, || opening::reopen(&self.options, &self.dir))
+    }
+
+    /// After a failed write: opens sled again once the disk takes data. That takes a while, so nobody
+    /// waits for it: reads of what is not in memory are refused meanwhile.
+    pub(super) fn heal_with(
+        &self,
+        writing: &Writing,
+        reopen: impl FnOnce() -> Result<Stored, StoredError>,
+    ) -> Result<(), StoredError> {
         if !self.is_degraded.load(Ordering::Acquire) || writing.is_closed {
             return Ok(());
         }
         directory::probe_space(&self.dir).map_err(|error| StoredError::Io(error.to_string()))?;
-        let mut stored = write(&self.stored);
-        *stored = None; // gives up sled's file lock
-        let reopened = opening::reopen(&self.options, &self.dir).and_then(|reopened| {
+        self.let_go_of_sled();
+        let reopened = reopen().and_then(|reopened| {
             if reopened.applied()? < writing.applied {
                 return Err(StoredError::Damaged("sled lost what it had".to_owned()));
             }
             Ok(reopened)
         });
         match reopened {
-            Ok(reopened) => *stored = Some(reopened),
+            Ok(reopened) => *write(&self.stored) = Some(reopened),
             Err(error) => {
                 if let StoredError::Damaged(why) = &error {
                     self.fail(why);
@@ -246,6 +268,12 @@ impl Shared {
         Ok(())
     }
 
+    /// sled gives up its file lock, and first writes what it still has: not under our lock.
+    fn let_go_of_sled(&self) {
+        let stored = write(&self.stored).take();
+        drop(stored);
+    }
+
     fn close(&self) -> Result<(), StoredError> {
         const GENERATIONS: usize = 2;
         let mut writing = lock(&self.writing);
@@ -256,7 +284,7 @@ impl Shared {
             self.write_one(&mut writing)?;
         }
         // sled writes on its way out too, so it goes before the fsync.
-        *write(&self.stored) = None;
+        self.let_go_of_sled();
         writing.is_closed = true;
         directory::sync_files(&self.dir)
             .and_then(|()| directory::leave(&self.dir, &self.identity, Left::Clean))

@@ -11,10 +11,9 @@ use super::{Fault, Lie, Seeded};
 pub(super) struct State {
     random: Seeded,
     inodes: Vec<Inode>,
-    pub(super) names: BTreeMap<PathBuf, usize>,
-    durable_names: BTreeMap<PathBuf, usize>,
+    pub(super) names: Names,
+    durable_names: Names,
     name_changes: Vec<NameChange>,
-    pub(super) dirs: BTreeSet<PathBuf>,
     pub(super) locks: BTreeSet<PathBuf>,
     pub(super) generation: u64,
     pub(super) calls: u64,
@@ -25,7 +24,36 @@ pub(super) struct State {
 }
 
 #[derive(Clone, Debug)]
+pub(super) struct Names {
+    pub(super) files: BTreeMap<PathBuf, usize>,
+    pub(super) dirs: BTreeSet<PathBuf>,
+}
+
+impl Default for Names {
+    /// The root is always there.
+    fn default() -> Names {
+        Names {
+            files: BTreeMap::new(),
+            dirs: BTreeSet::from(["/".into()]),
+        }
+    }
+}
+
+impl Names {
+    /// Nothing is reached through a directory that has no name.
+    fn forget_unreachable(&mut self) {
+        let Names { files, dirs } = self;
+        let all = dirs.clone();
+        dirs.retain(|dir| dir.ancestors().all(|elder| all.contains(elder)));
+        files.retain(|path, _| path.parent().is_some_and(|parent| dirs.contains(parent)));
+    }
+}
+
+#[derive(Clone, Debug)]
 pub(super) enum NameChange {
+    MakeDir {
+        path: PathBuf,
+    },
     Link {
         path: PathBuf,
         inode: usize,
@@ -43,22 +71,28 @@ pub(super) enum NameChange {
 impl NameChange {
     fn path(&self) -> &Path {
         match self {
-            NameChange::Link { path, .. } | NameChange::Unlink { path } => path,
+            NameChange::MakeDir { path }
+            | NameChange::Link { path, .. }
+            | NameChange::Unlink { path } => path,
             NameChange::Rename { to, .. } => to,
         }
     }
 
-    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+    fn apply(&self, names: &mut Names) {
+        let files = &mut names.files;
         match self {
+            NameChange::MakeDir { path } => {
+                names.dirs.insert(path.clone());
+            }
             NameChange::Link { path, inode } => {
-                names.insert(path.clone(), *inode);
+                files.insert(path.clone(), *inode);
             }
             NameChange::Unlink { path } => {
-                names.remove(path);
+                files.remove(path);
             }
             NameChange::Rename { from, to, inode } => {
-                names.remove(from);
-                names.insert(to.clone(), *inode);
+                files.remove(from);
+                files.insert(to.clone(), *inode);
             }
         }
     }
@@ -69,10 +103,9 @@ impl State {
         State {
             random,
             inodes: Vec::new(),
-            names: BTreeMap::new(),
-            durable_names: BTreeMap::new(),
+            names: Names::default(),
+            durable_names: Names::default(),
             name_changes: Vec::new(),
-            dirs: BTreeSet::new(),
             locks: BTreeSet::new(),
             generation: 0,
             calls: 0,
@@ -110,11 +143,26 @@ impl State {
         found.ok_or(io::ErrorKind::NotFound.into())
     }
 
-    pub(super) fn create(&mut self, path: &Path) -> io::Result<usize> {
-        let parent = path.parent().unwrap_or(Path::new(""));
-        if !self.dirs.contains(parent) {
-            return Err(io::ErrorKind::NotFound.into());
+    pub(super) fn make_dir(&mut self, path: &Path) -> io::Result<()> {
+        if self.names.dirs.contains(path) || self.names.files.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
         }
+        self.require_parent(path)?;
+        let path = path.to_owned();
+        self.rename(NameChange::MakeDir { path });
+        Ok(())
+    }
+
+    fn require_parent(&self, path: &Path) -> io::Result<()> {
+        let parent = path.parent();
+        match parent.filter(|parent| self.names.dirs.contains(*parent)) {
+            Some(_) => Ok(()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    pub(super) fn create(&mut self, path: &Path) -> io::Result<usize> {
+        self.require_parent(path)?;
         let inode = self.inodes.len();
         self.inodes.push(Inode::default());
         let path = path.to_owned();
@@ -186,7 +234,11 @@ impl State {
         let Some(capacity) = self.capacity_bytes.filter(|_| grown > 0) else {
             return Ok(());
         };
-        let files = self.names.values().filter_map(|at| self.inodes.get(*at));
+        let files = self
+            .names
+            .files
+            .values()
+            .filter_map(|at| self.inodes.get(*at));
         let used: usize = files.map(|file| file.content.len()).sum();
         if (used + grown) as u64 > capacity {
             return Err(io::ErrorKind::StorageFull.into());
@@ -201,6 +253,7 @@ impl State {
                 change.apply(&mut self.durable_names);
             }
         }
+        self.durable_names.forget_unreachable();
         self.names = self.durable_names.clone();
         for file in &mut self.inodes {
             file.power_cut(&mut self.random);
@@ -216,7 +269,7 @@ impl State {
     }
 
     pub(super) fn damage(&mut self, path: &Path, offset: usize, mask: u8) {
-        let at = self.names.get(path).copied();
+        let at = self.names.files.get(path).copied();
         if let Some(file) = at.and_then(|at| self.inodes.get_mut(at)) {
             file.damage(offset, mask);
         }

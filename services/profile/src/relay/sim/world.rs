@@ -229,6 +229,7 @@ impl FakeLog {
             key: None,
             request_hash: [0; 16],
             actor: String::new(),
+            actor_issuer: String::new(),
             state: None,
         });
         records.push(record.clone());

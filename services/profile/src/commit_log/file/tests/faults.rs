@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::ManualClock;
 use crate::file_system::simulated::Fault;
 
 fn assert_closed(log: &mut Steps) {
@@ -53,20 +54,72 @@ fn a_failed_log_says_so_and_takes_nothing_more() {
     assert_eq!(append(2), AppendError::NotWritten(NotWritten::Closed));
 }
 
-#[test]
-fn a_full_disk_refuses_commits_and_goes_on_when_there_is_space() {
-    let disk = SimulatedDisk::new(1);
-    let mut log = Steps::open(&disk).unwrap();
+/// A log whose disk is full: with its clock, and what it took before.
+fn on_full_disk(
+    disk: &SimulatedDisk,
+    prepare_next: PrepareNext,
+) -> (Steps, Arc<ManualClock>, Vec<Arc<Record>>) {
+    let clock = Arc::new(ManualClock::new(profile_messages::Timestamp(0)));
+    let dir = DataDir::open(Arc::new(disk.clone()), Path::new(DATA), clock.clone()).unwrap();
+    let options = FileLogOptions {
+        prepare_next,
+        ..small()
+    };
+    let mut log = Steps::open_with(&dir, FrameCodec::new(dir.frame_magic()), options).unwrap();
     disk.set_capacity(Some(40 * 1024));
     let outcomes: Vec<_> = (0..40).map(|n| log.append(n, 900)).collect();
     let written: Vec<_> = outcomes.iter().flatten().cloned().collect();
     assert!((10..40).contains(&written.len()));
-    let full = Err(AppendError::NotWritten(NotWritten::DiskFull));
-    assert!(outcomes[written.len()..].iter().all(|o| *o == full));
+    assert!(outcomes[written.len()..].iter().all(|o| *o == full()));
+    (log, clock, written)
+}
+
+fn full() -> Result<Arc<Record>, AppendError> {
+    Err(AppendError::NotWritten(NotWritten::DiskFull))
+}
+
+const PAUSE: Duration = Duration::from_millis(next_segment::FULL_DISK_PAUSE_MS);
+
+#[test]
+fn a_full_disk_refuses_commits_and_goes_on_when_there_is_space() {
+    let disk = SimulatedDisk::new(1);
+    let (mut log, clock, written) = on_full_disk(&disk, PrepareNext::WhenNeeded);
     assert!(!log.writer.has_failed());
     assert_eq!(log.all().unwrap(), written, "reads go on");
+    clock.advance(PAUSE);
+    assert_eq!(log.append(60, 900), full());
     disk.set_capacity(None);
+    clock.advance(PAUSE);
     let next = log.append(60, 900).unwrap();
+    assert_eq!(next.position.0, written.len() as u64 + 1);
+}
+
+#[test]
+fn a_full_disk_is_left_alone_for_a_while() {
+    for prepare_next in [PrepareNext::WhenNeeded, PrepareNext::Ahead] {
+        let disk = SimulatedDisk::new(1);
+        let (mut log, clock, _) = on_full_disk(&disk, prepare_next);
+        let calls = disk.calls();
+        clock.advance(PAUSE - Duration::from_micros(1));
+        (0..10).for_each(|_| assert_eq!(log.append(60, 900), full()));
+        assert_eq!(disk.calls(), calls, "{prepare_next:?}");
+    }
+}
+
+#[test]
+fn on_a_full_disk_the_writer_does_not_wait_for_the_next_attempt() {
+    let disk = SimulatedDisk::new(1);
+    let (mut log, clock, written) = on_full_disk(&disk, PrepareNext::Ahead);
+    disk.set_capacity(None);
+    clock.advance(PAUSE);
+    assert_eq!(log.append(60, 900), full(), "the thread has only begun");
+    let next = loop {
+        match log.append(60, 900) {
+            Ok(next) => break next,
+            refused => assert_eq!(refused, full()),
+        }
+        std::thread::yield_now();
+    };
     assert_eq!(next.position.0, written.len() as u64 + 1);
 }
 

@@ -80,7 +80,7 @@ fn the_bytes_of_a_data_directory_are_those_of_the_format() {
 fn a_data_directory_of_format_1_opens_and_goes_on() {
     let expected = write_golden(&SimulatedDisk::new(1));
     let disk = SimulatedDisk::new(2);
-    disk.make_dir(&Path::new(DATA).join(LOG)).unwrap();
+    make_dirs(&disk, &Path::new(DATA).join(LOG)).unwrap();
     for name in FILES {
         let file = disk.create(&Path::new(DATA).join(name)).unwrap();
         let bytes = std::fs::read(golden(name)).unwrap();
