@@ -1,28 +1,33 @@
 #!/bin/sh
-# Runs in a container of docker-compose.yml, before everything else: makes the passwords of the bus,
-# once, in the volume /secrets, and gives each user of them a file that only it may read.
+# Runs in a container of docker-compose.yml, before everything else. Makes the passwords of the bus in the
+# volume /secrets, once, and from them and config/compose.toml the service's configuration, at every start.
+# Each file can be read by the one user that needs it. Runs as root with no capability but CHOWN.
 set -eu
 umask 077
 
 readonly SERVICE_UID=10001
 cd /secrets
-[ ! -e complete ] || exit 0
 
 password() {
     # A letter first: nats-server reads digits as a number.
     printf 'p%s' "$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"
 }
-for who in ingress egress requester consumer; do
-    password >"$who"
-done
 
-# For nats-server.
-for who in ingress egress requester consumer; do
-    printf 'NATS_%s_PASSWORD=%s\n' "$(echo "$who" | tr a-z A-Z)" "$(cat "$who")"
-done >nats.env
+make_passwords() {
+    for who in ingress egress requester consumer; do
+        password >"$who"
+    done
+    # For nats-server.
+    for who in ingress egress requester consumer; do
+        printf 'NATS_%s_PASSWORD=%s\n' "$(echo "$who" | tr a-z A-Z)" "$(cat "$who")"
+    done >nats.env
+    chmod 711 .
+    : >complete
+}
 
-# For profiled.
-cat /config/compose.toml - >profiled.toml <<END
+# Under another name first: the service may be reading the file that is there.
+make_configuration() {
+    cat /config/compose.toml - >profiled.toml.new <<END
 
 [nats.ingress]
 user = "service_ingress"
@@ -34,6 +39,9 @@ user = "service_egress"
 password = "$(cat egress)"
 inbox_prefix = "_INBOX_profile_egress"
 END
-chown "$SERVICE_UID" profiled.toml
-chmod 711 .
-: >complete
+    chown "$SERVICE_UID" profiled.toml.new
+    mv -f profiled.toml.new profiled.toml
+}
+
+[ -e complete ] || make_passwords
+make_configuration

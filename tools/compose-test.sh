@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly PULL_SECONDS_MAX=300 HEALTHY_SECONDS_MAX=60
 readonly scratch="${CARGO_TARGET_DIR:-$PWD/target}/compose-test"
-readonly override="$scratch/images.yml"
+readonly override="$scratch/images.yml" edited="$scratch/edited.yml"
 image=profile-service
 # Any free port: the test itself stays inside the network of the stack.
 export NATS_PORT=${NATS_PORT:-0}
@@ -84,6 +84,31 @@ as_user() {
     as=(-e "PROFILECTL_NATS_USER=$1" -e "PROFILECTL_NATS_PASSWORD=$password" -e "PROFILE_TOKEN=$token")
 }
 
+# `mint ROLE`: a token.
+mint() {
+    ctl token --key /keys/signing-key.pem --issuer profile-compose --audience profile \
+        --sub admin1 --org org1 --role "$1"
+}
+
+# Where volumes are mounted in the service's container.
+mounts() {
+    docker inspect --format '{{range .Mounts}}{{println .Destination}}{{end}}' "$(compose ps -q profile)" |
+        sort | tr -s '\n' ' '
+}
+
+# `profiled.toml`, read as the service's user.
+configuration() {
+    compose run --rm -T --user 10001:10001 --entrypoint cat secrets /secrets/profiled.toml
+}
+
+# config/compose.toml with one more line, in the place of the shipped one.
+edit_configuration() {
+    { cat config/compose.toml && printf '\n[telemetry]\nfilter = "debug"\n'; } >"$scratch/edited.toml"
+    printf 'services:\n  secrets:\n    volumes: ["%s:/config/compose.toml:ro"]\n' "$scratch/edited.toml" \
+        >"$edited"
+    files+=(-f "$edited")
+}
+
 # The versions of the first N events of the user, in a line.
 event_versions() {
     as_user consumer
@@ -120,9 +145,11 @@ say "one command"
 compose up -d
 await_healthy
 
+say "the service sees the public key and not the private one"
+[[ $(mounts) =~ ^" "?"/data /public-keys /secrets "$ ]] || fail "the service has other mounts: $(mounts)"
+
 say "a change over NATS and its events"
-token=$(ctl token --key /keys/signing-key.pem --issuer profile-compose --audience profile \
-    --sub admin1 --org org1 --role ORG_OWNER)
+token=$(mint ORG_OWNER)
 as_user requester
 ctl create --user-id user1 --user-name u1 --first-name Ada --last-name Byron --email ada@example.com
 ctl update user1 --first-name Ada --last-name Lovelace --nick-name first
@@ -137,9 +164,19 @@ ctl patch user1 --nick-name second
 nick_name_is second
 [[ $(event_versions 3) == "1 2 3 " ]] || fail "events were lost, doubled or out of order"
 
-say "a second start leaves passwords, keys and data"
+say "the same events out of the log"
+token=$(mint IAM_OWNER)
+as_user consumer
+[[ $(ctl replay --limit 1 --all | grep -o 'version [0-9]*' | tr '\n' ' ') == "version 1 version 2 version 3 " ]] ||
+    fail "replay does not print the three events"
+[[ $(ctl replay --after 3 2>&1) == *"position 3, the end of the log"* ]] ||
+    fail "replay does not end with its position"
+
+say "a second start leaves passwords, keys and data, and reads the edited configuration"
+edit_configuration
 compose down
 compose up -d
 await_healthy
 nick_name_is second
+configuration | grep -q '^filter = "debug"$' || fail "an edit of config/compose.toml was not read"
 say "passed"

@@ -11,7 +11,7 @@ build() {
 }
 
 rm -rf "$folder"
-mkdir -p "$folder/profile/owned/data" "$folder/profile/owned/keys" "$folder/nats/image/tmp"
+mkdir -p "$folder/profile/owned/"{data,keys,public-keys} "$folder/nats/image/tmp"
 
 # As the last stage of Dockerfile.
 tools/image-root.sh "$folder/profile/image" "$binaries/profiled" "$binaries/profilectl"
@@ -27,7 +27,7 @@ busybox=$(command -v busybox) || {
 }
 tools/image-root.sh "$folder/nats/image/bin" "$busybox"
 cp "$(tools/nats-server.sh)" "$folder/nats/image/bin/nats-server"
-for tool in sh cat chmod chown echo od tr wget; do
+for tool in sh cat chmod chown echo mv od tr wget; do
     ln -s busybox "$folder/nats/image/bin/$tool"
 done
 printf '%s\n' 'FROM scratch' 'COPY image/ /' 'ENV PATH=/bin' >"$folder/nats/Dockerfile"

@@ -136,6 +136,8 @@ const CONSUMER: &[(Attempt, Verdict)] = &[
     (Subscribe("profile-event.v1.org1.*.changed"), Allowed),
     (Subscribe("_INBOX.consumer.x"), Allowed),
     (Publish("profile.v1.replay"), Allowed),
+    (Publish("_INBOX.consumer.x"), Allowed),
+    (Publish("_INBOX.requester.x"), Denied),
     (Publish("$JS.API.STREAM.INFO.PROFILE_EVENTS"), Allowed),
     (Publish("$JS.API.CONSUMER.CREATE.PROFILE_EVENTS"), Allowed),
     (Publish("$JS.API.CONSUMER.CREATE.PROFILE_EVENTS.c"), Allowed),

@@ -1,17 +1,11 @@
 //! Documents name only what exists.
 
-use std::fs;
-
 use profile_tests::repository;
 
-/// Checked when they are there.
-const DOCUMENTS: &[&str] = &[
-    "README.md",
-    "ARCHITECTURE.md",
-    "RELIABILITY.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-];
+use crate::sources::{self, Source};
+
+/// Documents that must be there. Others in the root are checked as well.
+const REQUIRED: &[&str] = &["README.md", "ARCHITECTURE.md"];
 
 /// What a path of this repository starts with.
 const FOLDERS: &[&str] = &[
@@ -31,13 +25,10 @@ const ENDINGS: &[&str] = &[".md", ".toml", ".yml", ".conf", ".sh", ".rs"];
 #[test]
 fn every_path_named_in_a_document_exists() {
     let mut missing = Vec::new();
-    for document in DOCUMENTS {
-        let Ok(text) = fs::read_to_string(repository::file(document)) else {
-            continue;
-        };
-        for named in paths_in(&text) {
+    for document in documents() {
+        for named in paths_in(&document.text) {
             if !repository::file(named).exists() {
-                missing.push(format!("{document}: `{named}`"));
+                missing.push(format!("{}: `{named}`", document.path));
             }
         }
     }
@@ -46,6 +37,21 @@ fn every_path_named_in_a_document_exists() {
         "named, but not there:\n{}",
         missing.join("\n")
     );
+}
+
+#[test]
+fn the_required_documents_are_there() {
+    let there: Vec<_> = documents().into_iter().map(|found| found.path).collect();
+    for required in REQUIRED {
+        assert!(there.iter().any(|path| path == required), "no {required}");
+    }
+}
+
+/// The documents in the root.
+fn documents() -> Vec<Source> {
+    let mut documents = sources::all();
+    documents.retain(|source| !source.path.contains('/') && source.path.ends_with(".md"));
+    documents
 }
 
 /// What stands in backticks and looks like one path of the repository.

@@ -4,5 +4,6 @@
 mod arrows;
 mod dependencies;
 mod documents;
+mod makefile;
 mod sources;
 mod words;

@@ -108,7 +108,15 @@ pub(crate) enum Action {
     Remove(RemoveArgs),
     /// Print change events, one a line
     Watch(WatchArgs),
-    /// Mint a token for development and tests
+    /// Print the events after a position of the log, one a line, also those that the stream no longer
+    /// holds
+    ///
+    /// Needs the permission events.read. The last line on stderr is the position to continue after.
+    Replay(ReplayArgs),
+    /// Mint a token, or make the key set it is signed with
+    ///
+    /// Minting is for development, for tests and for installations without an issuer of their own.
+    /// `token init-keys` makes a key set that is fit for production.
     Token(TokenArgs),
 }
 
@@ -206,6 +214,19 @@ pub(crate) struct WatchArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Events after this position of the log; 0 is its beginning
+    #[arg(long, value_name = "POSITION", default_value_t = 0)]
+    pub(crate) after: u64,
+    /// Changes read from the log for one page; those of other organizations count, but are not shown
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=PAGE_ROWS_MAX))]
+    pub(crate) limit: Option<u64>,
+    /// Page through to the end of the log
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct TokenArgs {
     #[command(subcommand)]
@@ -216,12 +237,15 @@ pub(crate) struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenAction {
-    /// Make a key set: the private key for minting and the public one for the service; one that is
-    /// there is kept
+    /// Make a key set, fit for production: the private key for minting and the public one for the
+    /// service; one that is there is kept
     InitKeys {
         /// Directory to write into
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// Directory for a copy of the public half, for a service that must not see the private one
+        #[arg(long, value_name = "DIR")]
+        public_out: Option<PathBuf>,
     },
 }
 

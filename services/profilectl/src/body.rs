@@ -7,7 +7,7 @@ use bytes::Bytes;
 use profile_messages::json::BODY_BYTES_MAX;
 use serde_json::{Map, Value, json};
 
-use crate::args::{ClearableField, CreateArgs, FieldArgs, PageArgs, PatchArgs};
+use crate::args::{ClearableField, CreateArgs, FieldArgs, PageArgs, PatchArgs, ReplayArgs};
 use crate::failure::Failure;
 
 pub(crate) fn create(args: &CreateArgs) -> Value {
@@ -74,6 +74,16 @@ pub(crate) fn page(args: &PageArgs, prefix: Option<&str>, cursor: Option<&str>) 
     }
     put(&mut body, "prefix", prefix);
     put(&mut body, "cursor", cursor);
+    Value::Object(body)
+}
+
+/// A page of `replay`; `after` stands in place of the one of the arguments.
+pub(crate) fn replay(args: &ReplayArgs, after: u64) -> Value {
+    let mut body = Map::new();
+    body.insert("after".to_owned(), after.to_string().into());
+    if let Some(limit) = args.limit {
+        body.insert("limit".to_owned(), limit.to_string().into());
+    }
     Value::Object(body)
 }
 

@@ -22,8 +22,10 @@ pub(crate) enum Notice {
     Connected,
     /// Messages came faster than they were printed, and some were dropped.
     Dropped,
-    /// A permission, mostly: the server's own text.
+    /// A publication or subscription that is not allowed: the server's own text.
     Refused(String),
+    /// Any other error that the server reports, in its own text. A request may still be answered.
+    Complaint(String),
 }
 
 #[derive(Debug)]
@@ -73,6 +75,37 @@ pub(crate) fn inbox_prefix(global: &Global) -> Option<String> {
 }
 
 impl Connection {
+    /// Waits until the server has processed everything that was sent before.
+    ///
+    /// `flush` of async-nats only empties the socket buffer. A request to an own inbox that nobody
+    /// listens on is a round trip: the server answers it in order with 503. A user who may not send or
+    /// listen there gets a refusal instead, which comes in the same order.
+    ///
+    /// # Errors
+    /// `Refused` when the server refuses anything else, `TimedOut`, `NoConnection`.
+    pub(crate) async fn round_trip(&mut self) -> Result<(), Failure> {
+        let subject = self.client.new_inbox();
+        let message = async_nats::Request::new().payload(Bytes::new());
+        let answer = self.client.send_request(subject.clone(), message);
+        tokio::pin!(answer);
+        loop {
+            tokio::select! {
+                // A refusal of what was sent before goes first.
+                biased;
+                Some(notice) = self.notices.recv() => {
+                    if let Notice::Refused(text) = notice {
+                        return ended_by(text, &subject);
+                    }
+                }
+                answer = &mut answer => return match answer.map_err(|error| error.kind()) {
+                    Ok(_) | Err(RequestErrorKind::NoResponders) => Ok(()),
+                    Err(RequestErrorKind::TimedOut) => Err(Failure::TimedOut { subject }),
+                    Err(kind) => Err(Failure::NoConnection(kind.to_string())),
+                },
+            }
+        }
+    }
+
     /// Sends one request and waits for its answer.
     ///
     /// # Errors
@@ -115,6 +148,18 @@ impl Connection {
             }),
         }
     }
+}
+
+/// What a refusal says about the round trip to the inbox `subject`: one of that inbox or its siblings
+/// is the end of the trip.
+fn ended_by(text: String, subject: &str) -> Result<(), Failure> {
+    let inboxes = subject
+        .rsplit_once('.')
+        .map_or(subject, |(prefix, _)| prefix);
+    if text.contains(&format!("\"{inboxes}.")) {
+        return Ok(());
+    }
+    Err(Failure::Refused(text))
 }
 
 /// Refused to publish: certainly not done. Anything else, e.g. the inbox: the answer is lost.
@@ -208,7 +253,59 @@ fn notice(event: Event) -> Option<Notice> {
         Event::ServerError(ServerError::AuthorizationViolation) => {
             Some(Notice::Refused("authorization violation".to_owned()))
         }
-        Event::ServerError(ServerError::Other(text)) => Some(Notice::Refused(text)),
+        Event::ServerError(ServerError::Other(text)) => Some(reported(text)),
         Event::LameDuckMode | Event::Draining | Event::ClientError(_) => None,
+    }
+}
+
+/// `-ERR` of nats-server: `Permissions Violation for Publish to "..."`, and the like for subscriptions.
+fn reported(text: String) -> Notice {
+    if text.to_lowercase().contains("permissions violation") {
+        Notice::Refused(text)
+    } else {
+        Notice::Complaint(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_permission_is_a_refusal() {
+        for text in [
+            "Permissions Violation for Publish to \"a.b\"",
+            "Permissions Violation for Subscription to \"a.>\" using queue \"q\"",
+            "permissions violation for subscription to \"a\"",
+        ] {
+            let notice = reported(text.to_owned());
+            assert!(matches!(notice, Notice::Refused(said) if said == text));
+        }
+        for text in [
+            "Maximum Payload Violation",
+            "Stale Connection",
+            "Invalid Subject",
+            "Maximum Subscriptions Exceeded",
+            "",
+        ] {
+            assert!(matches!(reported(text.to_owned()), Notice::Complaint(_)));
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_own_inbox_ends_the_round_trip_and_any_other_is_one() {
+        let ended = |text: &str| ended_by(text.to_owned(), "_INBOX.u.N1").is_ok();
+        assert!(ended(
+            "Permissions Violation for Publish to \"_INBOX.u.N1\""
+        ));
+        assert!(ended(
+            "Permissions Violation for Subscription to \"_INBOX.u.N2.*\""
+        ));
+        assert!(!ended(
+            "Permissions Violation for Publish to \"_INBOX.v.N1\""
+        ));
+        assert!(!ended(
+            "Permissions Violation for Subscription to \"profile-event.v1.*.*.>\""
+        ));
     }
 }

@@ -12,6 +12,7 @@ mod exit;
 mod failure;
 mod output;
 mod queries;
+mod replay;
 mod request;
 mod token_command;
 mod watch;
@@ -45,6 +46,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Action::History(history) => queries::history(global, history).await,
         Action::List(list) => queries::list(global, list).await,
         Action::Watch(watch) => watch::watch(global, watch).await,
+        Action::Replay(replay) => replay::replay(global, replay).await,
         Action::Token(token) => token_command::run(global, token),
     }
 }

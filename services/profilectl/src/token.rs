@@ -271,6 +271,21 @@ pub fn init_keys(directory: &Path) -> Result<SigningKey, TokenError> {
     Ok(key)
 }
 
+/// Copies the public half of the key set in `directory` to `jwks.json` in `public`, in place of one that
+/// is there.
+///
+/// # Errors
+/// `File` when the one cannot be read or the other not be written.
+pub fn publish_keys(directory: &Path, public: &Path) -> Result<(), TokenError> {
+    let from = directory.join(JWKS_FILE);
+    let jwks = fs::read(&from).map_err(|error| at(&from, &error))?;
+    fs::create_dir_all(public).map_err(|error| at(public, &error))?;
+    // Under another name first: a service may be reading the file that is there.
+    let (new, to) = (public.join("jwks.json.new"), public.join(JWKS_FILE));
+    fs::write(&new, jwks).map_err(|error| at(&new, &error))?;
+    fs::rename(&new, &to).map_err(|error| at(&to, &error))
+}
+
 /// Whether `directory` holds a private key together with its public half.
 pub fn has_key_set(directory: &Path) -> bool {
     SigningKey::load(&directory.join(SIGNING_KEY_FILE)).is_ok_and(|key| key.kid.is_some())
@@ -336,6 +351,23 @@ mod tests {
         assert_eq!(loaded.jwks(), made.jwks());
         assert!(matches!(init_keys(&keys), Err(TokenError::File(_))));
         fs::remove_dir_all(&keys).unwrap();
+    }
+
+    #[test]
+    fn the_public_half_is_published_alone_and_again() {
+        let (keys, public) = (directory("published-keys"), directory("published"));
+        assert!(publish_keys(&keys, &public).is_err());
+        init_keys(&keys).unwrap();
+        for _ in 0..2 {
+            publish_keys(&keys, &public).unwrap();
+            let names = fs::read_dir(&public).unwrap();
+            let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(names, [JWKS_FILE]);
+            let copy = fs::read(public.join(JWKS_FILE)).unwrap();
+            assert_eq!(copy, fs::read(keys.join(JWKS_FILE)).unwrap());
+        }
+        fs::remove_dir_all(&keys).unwrap();
+        fs::remove_dir_all(&public).unwrap();
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! `profilectl token`: key sets and tokens for development and tests.
+//! `profilectl token`: key sets, and tokens signed with them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use profilectl::token::{self, DEV_ISSUER, SigningKey, TokenClaims, TokenError};
 
@@ -17,15 +17,12 @@ const DEV_KEY_FILE: &str = "dev-key/signing-key.pem";
 pub(crate) fn run(global: &Global, args: &TokenArgs) -> Result<(), Failure> {
     let failed = |error: TokenError| Failure::other(error.to_string());
     match &args.action {
-        // So that a step that prepares a machine may run at every start.
-        Some(TokenAction::InitKeys { out }) if token::has_key_set(out) => {
-            output::note(&format!("kept the key set in {}", out.display()));
-            Ok(())
-        }
-        Some(TokenAction::InitKeys { out }) => {
-            token::init_keys(out).map_err(failed)?;
-            output::note(&format!("made a key set in {}", out.display()));
-            Ok(())
+        Some(TokenAction::InitKeys { out, public_out }) => {
+            init_keys(out).map_err(failed)?;
+            let public_out = public_out.as_deref();
+            public_out.map_or(Ok(()), |public| {
+                token::publish_keys(out, public).map_err(failed)
+            })
         }
         None => {
             let claims = claims(global, &args.mint, clock::now_s())?;
@@ -33,6 +30,17 @@ pub(crate) fn run(global: &Global, args: &TokenArgs) -> Result<(), Failure> {
             output::token(&token::mint(&key, &claims).map_err(failed)?)
         }
     }
+}
+
+/// Keeps a key set that is there, so that a step that prepares a machine may run at every start.
+fn init_keys(out: &Path) -> Result<(), TokenError> {
+    if token::has_key_set(out) {
+        output::note(&format!("kept the key set in {}", out.display()));
+        return Ok(());
+    }
+    token::init_keys(out)?;
+    output::note(&format!("made a key set in {}", out.display()));
+    Ok(())
 }
 
 fn missing(option: &str) -> Failure {

@@ -64,22 +64,19 @@ pub(crate) async fn watch(global: &Global, args: &WatchArgs) -> Result<(), Failu
     Ok(())
 }
 
-/// The events, or the server's refusal: it comes as a notice, and without it a request to the stream
-/// that is not allowed would only time out.
+/// The events, or the server's refusal.
 async fn open(
     connection: &mut Connection,
     filter: &str,
     origin: Origin,
 ) -> Result<Events, Failure> {
-    let opening = async {
-        match origin {
-            Origin::Stored => stored(&connection.client, filter).await,
-            Origin::Live => live(&connection.client, filter).await,
-        }
-    };
-    tokio::select! {
-        events = opening => events,
-        text = refusal(&mut connection.notices) => Err(Failure::Refused(text)),
+    match origin {
+        Origin::Live => live(connection, filter).await,
+        // The refusal comes as a notice: without it a request that is not allowed would time out.
+        Origin::Stored => tokio::select! {
+            events = stored(&connection.client, filter) => events,
+            text = refusal(&mut connection.notices) => Err(Failure::Refused(text)),
+        },
     }
 }
 
@@ -89,7 +86,7 @@ async fn refusal(notices: &mut mpsc::Receiver<Notice>) -> String {
         match notice {
             Notice::Refused(text) => return text,
             Notice::Connected => output::note("connected"),
-            Notice::Disconnected | Notice::Dropped => {}
+            Notice::Disconnected | Notice::Dropped | Notice::Complaint(_) => {}
         }
     }
     std::future::pending().await
@@ -129,19 +126,20 @@ async fn next(
                 Notice::Disconnected => output::note("disconnected: live events may be missed"),
                 Notice::Connected => output::note("connected"),
                 Notice::Dropped => output::note("too slow: events were dropped"),
+                Notice::Complaint(text) => output::note(&format!("the NATS server says: {text}")),
             },
         }
     }
 }
 
-async fn live(client: &Client, filter: &str) -> Result<Events, Failure> {
-    let broken = |error: &dyn std::error::Error| Failure::NoConnection(error.to_string());
-    let subscription = client
+async fn live(connection: &mut Connection, filter: &str) -> Result<Events, Failure> {
+    let subscription = connection
+        .client
         .subscribe(filter.to_owned())
         .await
-        .map_err(|error| broken(&error))?;
-    // The subscription is in force once the server has answered the flush.
-    client.flush().await.map_err(|error| broken(&error))?;
+        .map_err(|error| Failure::NoConnection(error.to_string()))?;
+    // Only then is the subscription in force.
+    connection.round_trip().await?;
     Ok(Box::pin(
         subscription.map(|message| Ok((message.headers, message.payload))),
     ))
@@ -184,9 +182,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_is_found_among_other_notices() {
-        let (sender, mut notices) = mpsc::channel(3);
+        let (sender, mut notices) = mpsc::channel(4);
         for notice in [
             Notice::Connected,
+            Notice::Complaint("stale".to_owned()),
             Notice::Dropped,
             Notice::Refused("no".to_owned()),
         ] {

@@ -35,9 +35,12 @@ fn every_command_line_of_the_table_is_accepted() {
         "profilectl watch u1 --org o --count 2",
         "profilectl watch --from-position 7",
         "profilectl watch --all --json",
+        "profilectl replay",
+        "profilectl replay --after 7 --limit 1000 --all --json",
         "profilectl token --dev --sub u1 --org o --role ORG_OWNER --role USER=o2 --ttl 15m",
         "profilectl token --key k.pem --sub u1 --org o --issuer i --audience a",
         "profilectl token init-keys --out keys",
+        "profilectl token init-keys --out keys --public-out public",
         "profilectl --server nats://h:1,nats://h:2 --user n --password p --timeout 500ms get u1",
         "profilectl get u1 --creds f --inbox-prefix _INBOX.x --token-file t",
     ] {
@@ -74,6 +77,9 @@ fn every_wrong_command_line_of_the_table_is_refused() {
             ErrorKind::ArgumentConflict,
         ),
         ("profilectl watch --count 0", ErrorKind::ValueValidation),
+        ("profilectl replay --limit 0", ErrorKind::ValueValidation),
+        ("profilectl replay --limit 1001", ErrorKind::ValueValidation),
+        ("profilectl replay u1", ErrorKind::UnknownArgument),
         (
             "profilectl token --dev --key f",
             ErrorKind::ArgumentConflict,

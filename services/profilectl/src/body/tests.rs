@@ -109,7 +109,7 @@ fn a_create_nests_profile_email_and_phone() {
 #[test]
 fn the_service_reads_what_is_sent() {
     use profile_messages::command::PatchBody;
-    use profile_messages::query::{GetBody, PageBody};
+    use profile_messages::query::{GetBody, PageBody, ReplayBody};
     let body = patch_body(&["patch", "u1", "--gender", "male", "--clear", "nick-name"]).unwrap();
     let read: PatchBody = profile_messages::json::decode_body(body.as_bytes()).unwrap();
     assert_eq!(read.nick_name, Some(None));
@@ -129,4 +129,12 @@ fn the_service_reads_what_is_sent() {
         (read.prefix.as_deref(), read.cursor.as_deref()),
         (Some("a"), Some("c"))
     );
+
+    let Action::Replay(args) = action(&["replay", "--after", "3", "--limit", "5"]) else {
+        panic!("not a replay");
+    };
+    let body = replay(&args, 18_446_744_073_709_551_615).to_string();
+    let read: ReplayBody = profile_messages::json::decode_body(body.as_bytes()).unwrap();
+    assert_eq!(read.after.unwrap().0, u64::MAX);
+    assert_eq!(read.limit.unwrap().0, 5);
 }
