@@ -6,7 +6,8 @@ COPY . .
 ENV AWS_LC_SYS_CMAKE_BUILDER=0
 RUN cargo build --release --locked -p profile -p profilectl
 RUN tools/image-root.sh /image target/release/profiled target/release/profilectl \
-    && mkdir -p /image/etc/ssl/certs /owned/data /owned/keys /owned/public-keys \
+    && mkdir -p /image/etc/ssl/certs /owned \
+    && mkdir -m 700 /owned/data /owned/keys /owned/public-keys \
     && cp -L /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/
 
 FROM scratch

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs in a container of docker-compose.yml, before everything else. Makes the passwords of the bus in the
 # volume /secrets, once, and from them and config/compose.toml the service's configuration, at every start.
-# Each file can be read by the one user that needs it. Runs as root with no capability but CHOWN.
+# Each file can be read by the one user that needs it. Runs as root with no capability but CHOWN
+# and DAC_READ_SEARCH: the checkout may be readable by its owner alone.
 set -eu
 umask 077
 
@@ -27,6 +28,8 @@ make_passwords() {
 
 # Under another name first: the service may be reading the file that is there.
 make_configuration() {
+    # A start that was cut short may have left one that is not ours to write any more.
+    rm -f profiled.toml.new
     cat /config/compose.toml - >profiled.toml.new <<END
 
 [nats.ingress]

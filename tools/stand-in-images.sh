@@ -11,7 +11,8 @@ build() {
 }
 
 rm -rf "$folder"
-mkdir -p "$folder/profile/owned/"{data,keys,public-keys} "$folder/nats/image/tmp"
+mkdir -p "$folder/profile/owned" "$folder/nats/image/tmp"
+mkdir -m 700 "$folder/profile/owned/"{data,keys,public-keys}
 
 # As the last stage of Dockerfile.
 tools/image-root.sh "$folder/profile/image" "$binaries/profiled" "$binaries/profilectl"

@@ -183,7 +183,10 @@ async fn serve_requests(
         dev = parts.dev,
         "ready"
     );
-    let ended = until_stopped.await;
+    let ended = tokio::select! {
+        ended = until_stopped => ended,
+        () = edge.ended() => Err(anyhow::anyhow!("the request loop ended by itself: this is a bug")),
+    };
     let report = edge.drain(DRAIN_BOUND).await;
     tracing::info!(?report, "drained");
     ended

@@ -9,7 +9,7 @@ use profile_domain::{Profile, Rejection, decide};
 use profile_messages::command::Command;
 use profile_messages::current::{CurrentUser, KEYS_KEPT_US_MAX, RecentCommand, remember};
 use profile_messages::event::{Event, EventKind, EventPayload};
-use profile_messages::record::{CommandKey, Hash16, Record};
+use profile_messages::record::{CommandKey, Hash16, KeyOrigin, Record};
 use profile_messages::{OrgId, Timestamp, UserId, Version};
 
 use crate::clock::Clock;
@@ -132,11 +132,13 @@ impl ProfileEntity {
                 Ok(None) => return Verdict::Answered(self.unchanged()),
                 Err(error) => return Verdict::Answered(Err(error)),
             };
+            let now_monotonic = ports.clock.monotonic();
             if order
                 .deadline
-                .is_some_and(|deadline| deadline <= ports.clock.monotonic())
+                .is_some_and(|deadline| deadline <= now_monotonic)
             {
-                return Verdict::Answered(Err(ServiceError::DeadlineExceeded));
+                let late = not_written(NotWritten::DeadlineExceeded, order, ports);
+                return Verdict::Answered(Err(late));
             }
             let (after, commit) = match self.commit(order, &event, now, ports) {
                 Ok(prepared) => prepared,
@@ -295,7 +297,9 @@ fn not_written(reason: NotWritten, order: &Order, ports: &EntityPorts) -> Servic
     match reason {
         // This append was not made, but the log failed in a write, and this order may be the repetition
         // of what was in it: only the next start knows.
-        NotWritten::Closed if ports.log.failed().borrow().is_some() => {
+        NotWritten::Closed | NotWritten::DeadlineExceeded
+            if may_repeat_what_failed(order, ports) =>
+        {
             ServiceError::OutcomeUnknown {
                 key: order.key_text.clone(),
             }
@@ -307,4 +311,9 @@ fn not_written(reason: NotWritten, order: &Order, ports: &EntityPorts) -> Servic
         NotWritten::Closed => ServiceError::Unavailable("the commit log is closed"),
         NotWritten::HeadUnknown => unreadable(),
     }
+}
+
+/// A key of the service's own is used once.
+fn may_repeat_what_failed(order: &Order, ports: &EntityPorts) -> bool {
+    order.key.origin == KeyOrigin::Caller && ports.log.failed().borrow().is_some()
 }

@@ -29,7 +29,22 @@ pub fn init(config: &TelemetryConfig) -> anyhow::Result<()> {
         .with(lines.with_filter(may_log()))
         .with(EnvFilter::try_new(&config.filter)?)
         .try_init()?;
+    std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// Where it was, and the message only if it is our own: a library's may quote what it stores.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let ours = place.starts_with("services/") || place.starts_with("messages/");
+    let message = panic
+        .payload_as_str()
+        .filter(|_| ours)
+        .unwrap_or("(not shown)");
+    tracing::error!(place, message, "a panic");
 }
 
 /// Whatever the filter says: below INFO, libraries (sled, async-nats, the token library) log what they

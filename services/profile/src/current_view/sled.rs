@@ -146,6 +146,17 @@ impl Shared {
         Ok(self.in_sled(|stored| stored.user(user))?.map(Arc::new))
     }
 
+    /// The same where sled cannot be read just now: what the next commit would be folded onto is as new
+    /// and in memory.
+    fn user_or_recent(&self, user: &UserId) -> Result<Option<Arc<CurrentUser>>, ViewError> {
+        let unreadable = match self.user(user) {
+            Ok(entry) => return Ok(entry),
+            Err(unreadable) => unreadable,
+        };
+        self.refuse_failed()?;
+        lock(&self.folding).get(user).cloned().ok_or(unreadable)
+    }
+
     /// The newest entry of a user, which the next [`Shared::fold`] then has without reading sled.
     fn user_to_commit(&self, user: &UserId) -> Result<Option<Arc<CurrentUser>>, ViewError> {
         let mut recent = lock(&self.folding);
@@ -265,7 +276,7 @@ impl CommitObserver for SledView {
 
 impl CurrentView for SledView {
     fn user(&self, user: &UserId) -> Result<Option<Arc<CurrentUser>>, ViewError> {
-        self.shared.user(user)
+        self.shared.user_or_recent(user)
     }
 
     fn list(&self, request: &ListRequest) -> Result<ListRows, ViewError> {

@@ -11,7 +11,9 @@ use tokio::sync::{Notify, watch};
 use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::commit_log::memory::MemoryLog;
-use crate::commit_log::{AppendError, Commit, CommitLog, CommitObserver, ReadError, ReadLimits};
+use crate::commit_log::{
+    AppendError, Commit, CommitLog, CommitObserver, NotWritten, ReadError, ReadLimits,
+};
 use crate::current_view::CurrentView;
 use crate::current_view::memory::MemoryView;
 use crate::entity::Done;
@@ -24,6 +26,7 @@ struct GatedLog {
     opened: Notify,
     waiting: AtomicUsize,
     lose_next_answer: AtomicBool,
+    failed: watch::Sender<Option<String>>,
 }
 
 #[async_trait]
@@ -34,6 +37,9 @@ impl CommitLog for GatedLog {
             self.opened.notified().await;
         }
         self.waiting.fetch_sub(1, Ordering::SeqCst);
+        if self.failed.borrow().is_some() {
+            return Err(AppendError::NotWritten(NotWritten::Closed));
+        }
         let appended = self.inner.append(commit).await;
         if self.lose_next_answer.swap(false, Ordering::SeqCst) {
             return Err(AppendError::MaybeWritten("the answer was lost".to_owned()));
@@ -54,7 +60,7 @@ impl CommitLog for GatedLog {
     }
 
     fn failed(&self) -> watch::Receiver<Option<String>> {
-        self.inner.failed()
+        self.failed.subscribe()
     }
 
     async fn close(&self) {
@@ -79,6 +85,7 @@ fn bench(options: GatewayOptions) -> Bench {
         opened: Notify::new(),
         waiting: AtomicUsize::new(0),
         lose_next_answer: AtomicBool::new(false),
+        failed: watch::Sender::new(None),
     });
     let ports = Arc::new(EntityPorts {
         log: Arc::clone(&log) as Arc<dyn CommitLog>,
@@ -421,4 +428,25 @@ async fn a_gateway_that_panics_is_noticed() {
     assert!(shards.execute(create("u")).await.is_err());
     let noticed = tokio::time::timeout(Duration::from_secs(10), shards.ended());
     noticed.await.unwrap();
+}
+
+#[actix::test]
+async fn after_the_log_failed_a_callers_key_may_be_the_repetition_of_what_was_in_it() {
+    let bench = bench(roomy());
+    bench.shards.execute(create("u")).await.unwrap();
+    bench
+        .log
+        .failed
+        .send_replace(Some("the disk is gone".to_owned()));
+    let unknown = Err(ServiceError::OutcomeUnknown {
+        key: "7".to_owned(),
+    });
+    assert_eq!(bench.shards.execute(nick("u", 7, "x")).await, unknown);
+    let mut late = nick("u", 7, "x");
+    late.deadline = Some(SystemClock::default().monotonic());
+    assert_eq!(bench.shards.execute(late).await, unknown);
+    let mut generated = nick("u", 8, "x");
+    generated.key.origin = KeyOrigin::Generated;
+    let closed = Err(ServiceError::Unavailable("the commit log is closed"));
+    assert_eq!(bench.shards.execute(generated).await, closed);
 }

@@ -97,8 +97,10 @@ impl ProfileService {
         let _page = self.page_permit()?;
         let after = Position(body.after.map_or(0, |after| after.0));
         let durable = *self.ports.log.durable().borrow();
-        if after > durable {
-            return Err(ServiceError::PositionAhead { end: durable });
+        // The view sees a group a moment before the log calls it durable, and `list` tells positions.
+        let end = durable.max(self.ports.view.position());
+        if after > end {
+            return Err(ServiceError::PositionAhead { end });
         }
         let limits = ReadLimits {
             records_max,

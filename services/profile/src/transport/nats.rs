@@ -166,6 +166,11 @@ impl NatsEdge {
         &self.counters
     }
 
+    /// Returns when the loop that reads requests has ended: by a drain, or by a fault.
+    pub async fn ended(&self) {
+        self.stops.closed().await;
+    }
+
     /// Whether both connections are up.
     pub fn is_connected(&self) -> bool {
         let up = |client: &Client| client.connection_state() == State::Connected;

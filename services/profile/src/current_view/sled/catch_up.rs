@@ -17,7 +17,7 @@ use crate::current_view::{CurrentView, ViewError};
 impl SledView {
     /// Folds in every durable record after what sled has, and returns the position reached. A view that
     /// is ahead of the log, or turns out to be damaged, is set aside and rebuilt from the log's start.
-    /// Memory stays within the overlay's bound. Writes to sled block the calling thread.
+    /// Memory stays within the bounds of the overlay and of the recent users. Writes to sled block the calling thread.
     ///
     /// # Errors
     /// [`CatchUpError`] when the log cannot be read, or sled can neither be read nor rebuilt.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use profile_messages::Position;
 
 use super::directory::{self, Left};
+use super::recent::RecentUsers;
 use super::stored::{Applied, Stored, StoredError};
 use super::{Shared, SledView, lock, opening, read, write};
 use crate::current_view::overlay::Generation;
@@ -138,6 +139,8 @@ impl SledView {
     /// A text when it could not: the next start catches up, or rebuilds.
     pub fn close(&self) -> Result<(), String> {
         self.stop_thread();
+        // A closed view answers nothing from memory either.
+        *lock(&self.shared.folding) = RecentUsers::default();
         self.shared.close().map_err(|error| error.to_string())
     }
 

@@ -113,6 +113,18 @@ impl JetStreamEvents {
         }
     }
 
+    /// Limits that the server does not take now leave a stream that is ours all the same: the events
+    /// go on under the old ones, and the next look tries again.
+    async fn updated(&self, info: Info, wanted: &Config) -> Result<Info, StreamError> {
+        match self.apply("UPDATE", wanted).await {
+            Err(StreamError::Unavailable(why)) => {
+                tracing::warn!(why, "the event stream keeps its old limits for now");
+                Ok(info)
+            }
+            updated => updated,
+        }
+    }
+
     async fn apply(&self, call: &str, config: &Config) -> Result<Info, StreamError> {
         self.api(&format!("STREAM.{call}.{EVENT_STREAM}"), config)
             .await?
@@ -167,7 +179,7 @@ impl EventStream for JetStreamEvents {
             info
         } else {
             tracing::info!(stream = EVENT_STREAM, ?changes, "updating the event stream");
-            self.apply("UPDATE", &wanted).await?
+            self.updated(info, &wanted).await?
         };
         Ok(Some(StreamState {
             first: info.state.first_sequence,

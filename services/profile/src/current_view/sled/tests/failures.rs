@@ -95,6 +95,7 @@ async fn nobody_waits_while_sled_is_reopened() {
         let is_free = view.shared.stored.try_read().is_ok();
         assert!(is_free, "readers and the writer of the log would wait");
         assert!(view.user(&cold).is_err());
+        assert_eq!(view.user(&warm).unwrap().unwrap().version, told.version);
         assert_eq!(view.head(&warm), Ok(told));
         let late = history.next("o1", warm.as_str(), Some("Late"));
         view.committed(std::slice::from_ref(&late));
