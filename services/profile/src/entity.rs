@@ -132,11 +132,8 @@ impl ProfileEntity {
                 Ok(None) => return Verdict::Answered(self.unchanged()),
                 Err(error) => return Verdict::Answered(Err(error)),
             };
-            let now_monotonic = ports.clock.monotonic();
-            if order
-                .deadline
-                .is_some_and(|deadline| deadline <= now_monotonic)
-            {
+            let is_late = |deadline| deadline <= ports.clock.monotonic();
+            if order.deadline.is_some_and(is_late) {
                 let late = not_written(NotWritten::DeadlineExceeded, order, ports);
                 return Verdict::Answered(Err(late));
             }

@@ -195,22 +195,39 @@ async fn roles_of_listed_projects_count_and_odd_forms_give_nothing() {
     assert_eq!(caller.org, None);
 }
 
-#[tokio::test]
-async fn a_further_issuer_speaks_for_its_organizations_only() {
-    let (first, second) = (
-        SigningKey::generate().unwrap(),
-        SigningKey::generate().unwrap(),
-    );
+/// The owner of the ids, and `https://partner`, which speaks for one organization.
+struct TwoIssuers {
+    auth: Authenticator,
+    first: SigningKey,
+    second: SigningKey,
+    _directory: Directory,
+}
+
+fn two_issuers(organization_of_second: &str) -> TwoIssuers {
+    let [first, second] = [(); 2].map(|()| SigningKey::generate().unwrap());
     let directory = Directory::new();
-    let mut further = issuer(
-        "https://partner",
-        Some(&directory.write("2", &second.jwks())),
-    );
-    further.organizations = vec!["partner".into()];
+    let keys_of_second = directory.write("2", &second.jwks());
+    let mut further = issuer("https://partner", Some(&keys_of_second));
+    further.organizations = vec![organization_of_second.into()];
     let owner = issuer(ISSUER, Some(&directory.write("1", &first.jwks())));
     let mut config = config(vec![owner, further]);
     config.auth.instance_org = Some("instance".into());
-    let auth = Authenticator::new(&config, clock()).unwrap();
+    TwoIssuers {
+        auth: Authenticator::new(&config, clock()).unwrap(),
+        first,
+        second,
+        _directory: directory,
+    }
+}
+
+#[tokio::test]
+async fn a_further_issuer_speaks_for_its_organizations_only() {
+    let TwoIssuers {
+        auth,
+        second,
+        _directory,
+        ..
+    } = two_issuers("partner");
 
     let held = [
         ("ORG_OWNER", "org1"),
@@ -242,21 +259,13 @@ async fn a_further_issuer_speaks_for_its_organizations_only() {
 
 #[tokio::test]
 async fn a_further_issuers_instance_roles_stay_in_its_organizations() {
-    let (first, second) = (
-        SigningKey::generate().unwrap(),
-        SigningKey::generate().unwrap(),
-    );
-    let directory = Directory::new();
-    let mut further = issuer(
-        "https://partner",
-        Some(&directory.write("2", &second.jwks())),
-    );
     // By mistake or not: the instance's own organization is among those it may speak for.
-    further.organizations = vec!["instance".into()];
-    let owner = issuer(ISSUER, Some(&directory.write("1", &first.jwks())));
-    let mut config = config(vec![owner, further]);
-    config.auth.instance_org = Some("instance".into());
-    let auth = Authenticator::new(&config, clock()).unwrap();
+    let TwoIssuers {
+        auth,
+        first,
+        second,
+        _directory,
+    } = two_issuers("instance");
     let mut said = TokenClaims {
         roles: roles(&[("IAM_OWNER", "instance")]),
         ..claims()
