@@ -110,10 +110,8 @@ impl Reader {
             records_max: 1,
             bytes_max: usize::MAX,
         };
-        match self.read_after(Position(before), limits) {
-            Err(ReadError::Compacted { .. }) => Ok(None),
-            read => Ok(read?.pop().filter(|record| record.position == position)),
-        }
+        let found = self.read_after(Position(before), limits)?.pop();
+        Ok(found.filter(|record| record.position == position))
     }
 
     pub(super) fn read_after(
@@ -144,8 +142,9 @@ impl Reader {
         let next = segments.get(behind).map(|segment| segment.first);
         match behind.checked_sub(1).and_then(|at| segments.get(at)) {
             Some(segment) => Ok((segment.clone(), next.map(|next| Position(next.0 - 1)))),
-            None => Err(ReadError::Compacted {
-                first_kept: next.unwrap_or(wanted),
+            None => Err(ReadError::Damaged {
+                place: format!("position {wanted}"),
+                what: "no segment holds it; restore the log from the backup".to_owned(),
             }),
         }
     }
