@@ -141,6 +141,8 @@ pub(super) fn relay(config: &Config, data_dir: &DataDir) -> RelayOptions {
         store_id: data_dir.store_id().to_owned(),
         epoch: data_dir.epoch(),
         cursor_path: data_dir.path().join("relay"),
+        erased_path: data_dir.path().join("erased"),
+        erase_settle: Duration::from_secs(config.relay.erase_settle_s),
         stream: StreamOptions {
             max_age: Duration::from_secs(config.relay.max_age_s),
             bytes_max: config.relay.max_bytes,

@@ -85,6 +85,8 @@ pub struct RelayConfig {
     pub lag_bytes_max: u64,
     #[validate(range(min = 1_u64, max = 86_400_u64))]
     pub duplicate_window_s: u64,
+    #[validate(range(max = 86_400_u64))]
+    pub erase_settle_s: u64,
 }
 
 /// `[events]`.

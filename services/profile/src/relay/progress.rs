@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use profile_messages::Position;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::lag::RelayLag;
 use super::reconcile::Refusal;
@@ -40,6 +40,18 @@ pub(super) struct Progress {
     highest: watch::Sender<Option<Position>>,
     durable: watch::Receiver<Position>,
     lag: Arc<RelayLag>,
+    look_wanted: Notify,
+}
+
+/// Up to where the stream holds what the log says; `None` while that is not known.
+fn confirmed(status: &RelayStatus) -> Option<Position> {
+    match status.state {
+        RelayState::Running | RelayState::Refilling => Some(status.acked),
+        RelayState::Starting
+        | RelayState::Waiting(_)
+        | RelayState::Stopped(_)
+        | RelayState::Closed => None,
+    }
 }
 
 impl Progress {
@@ -59,6 +71,7 @@ impl Progress {
             highest: watch::Sender::new(cursor),
             durable,
             lag,
+            look_wanted: Notify::new(),
         }
     }
 
@@ -78,6 +91,28 @@ impl Progress {
 
     pub(super) fn watch_cursor(&self) -> watch::Receiver<Option<Position>> {
         self.highest.subscribe()
+    }
+
+    /// Up to where the stream holds what the log says; `None` while that is not known.
+    pub(super) fn confirmed(&self) -> Option<Position> {
+        confirmed(&self.status.borrow())
+    }
+
+    /// Returns when that is more than `position`.
+    pub(super) async fn confirmed_beyond(&self, position: Position) {
+        let mut status = self.status.subscribe();
+        let beyond = |status: &RelayStatus| confirmed(status) > Some(position);
+        // Cannot fail: the sender is our own.
+        let _ = status.wait_for(beyond).await;
+    }
+
+    /// Somebody saw that the stream is not as it should be.
+    pub(super) fn want_look(&self) {
+        self.look_wanted.notify_one();
+    }
+
+    pub(super) async fn look_wanted(&self) {
+        self.look_wanted.notified().await;
     }
 
     /// One more acknowledged, in order.

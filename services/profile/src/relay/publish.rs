@@ -79,6 +79,10 @@ impl<'a> Window<'a> {
                         self.trouble = Some(Trouble::Later(closed));
                     }
                 }
+                () = self.progress.look_wanted(), if !closing => {
+                    let gone = "the event stream was not found".to_owned();
+                    self.trouble = Some(Trouble::Later(gone));
+                }
                 gone = stop.changed(), if !closing => {
                     if gone.is_err() {
                         return self.trouble;

@@ -41,6 +41,14 @@ pub enum StreamError {
     Refused(String),
 }
 
+/// What became of a message that was to be erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erasure {
+    Erased,
+    /// Nothing is there (any more).
+    AlreadyGone,
+}
+
 pub type AckFuture = BoxFuture<'static, Result<Ack, StreamError>>;
 
 /// Most messages that one [`EventStream::read`] is asked for.
@@ -67,4 +75,15 @@ pub trait EventStream: Send + Sync + std::fmt::Debug {
         message: EventMessage,
         expected_last: u64,
     ) -> Result<AckFuture, StreamError>;
+
+    /// The first message at or behind `from` that has exactly this subject, with its sequence.
+    async fn find(
+        &self,
+        subject: &str,
+        from: u64,
+    ) -> Result<Option<(u64, EventMessage)>, StreamError>;
+
+    /// Deletes one message for good: when this returns, its bytes are overwritten. Every other message
+    /// keeps its sequence. [`StreamError::Refused`] when the stream does not let messages be deleted.
+    async fn erase(&self, sequence: u64) -> Result<Erasure, StreamError>;
 }

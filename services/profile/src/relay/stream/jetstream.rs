@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::inbox::{Inbox, NO_RESPONDERS, unavailable};
-use super::{Ack, AckFuture, EventStream, READ_MESSAGES_MAX, StreamError, StreamState};
+use super::{Ack, AckFuture, Erasure, EventStream, READ_MESSAGES_MAX, StreamError, StreamState};
 use crate::relay::message::{EventMessage, WITHHELD};
 pub use config::{METADATA_EPOCH, METADATA_STORE_ID};
 
@@ -74,6 +74,20 @@ pub struct JetStreamEvents {
 #[derive(Deserialize)]
 struct GetMessage {
     message: RawMessage,
+}
+
+impl GetMessage {
+    fn into_message(self) -> Result<(u64, EventMessage), StreamError> {
+        let sequence = self.message.sequence;
+        let message = StreamMessage::try_from(self.message)
+            .map_err(|error| unavailable(&format!("message {sequence}: {error}")))?;
+        Ok((sequence, event_message(message)))
+    }
+}
+
+#[derive(Deserialize)]
+struct Deleted {
+    success: bool,
 }
 
 impl JetStreamEvents {
@@ -137,11 +151,7 @@ impl JetStreamEvents {
             .api::<GetMessage>(&call, &json!({ "seq": sequence }))
             .await?
         {
-            Ok(found) => {
-                let message = StreamMessage::try_from(found.message)
-                    .map_err(|error| unavailable(&format!("message {sequence}: {error}")))?;
-                Ok(Some((sequence, event_message(message))))
-            }
+            Ok(found) => found.into_message().map(Some),
             Err(error) if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
             Err(error) => Err(api_error(&format!("message {sequence}"), &error)),
         }
@@ -215,6 +225,41 @@ impl EventStream for JetStreamEvents {
             .send(message.subject, headers, message.payload)
             .await?;
         Ok(Box::pin(async move { ack(&reply.await?.payload) }))
+    }
+
+    async fn find(
+        &self,
+        subject: &str,
+        from: u64,
+    ) -> Result<Option<(u64, EventMessage)>, StreamError> {
+        let call = format!("STREAM.MSG.GET.{EVENT_STREAM}");
+        let wanted = json!({ "seq": from, "next_by_subj": subject });
+        match self.api::<GetMessage>(&call, &wanted).await? {
+            Ok(found) => found.into_message().map(Some),
+            Err(error) if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
+            Err(error) => Err(api_error("looking for a removed user's events", &error)),
+        }
+    }
+
+    async fn erase(&self, sequence: u64) -> Result<Erasure, StreamError> {
+        let call = format!("STREAM.MSG.DELETE.{EVENT_STREAM}");
+        let wanted = json!({ "seq": sequence, "no_erase": false });
+        let error = match self.api::<Deleted>(&call, &wanted).await? {
+            Ok(Deleted { success: true }) => return Ok(Erasure::Erased),
+            Ok(Deleted { success: false }) => return Err(unavailable("DELETE: no success")),
+            Err(error) => error,
+        };
+        match error.error_code() {
+            ErrorCode::SEQUENCE_NOT_FOUND => Ok(Erasure::AlreadyGone),
+            // One code for "expired meanwhile", for "not permitted" (`deny_delete`) and for more.
+            ErrorCode::STREAM_MESSAGE_DELETE_FAILED => match self.read_one(sequence).await? {
+                None => Ok(Erasure::AlreadyGone),
+                Some(_) => Err(StreamError::Refused(format!(
+                    "message {sequence} cannot be deleted: {error}"
+                ))),
+            },
+            _ => Err(api_error(&format!("message {sequence}: DELETE"), &error)),
+        }
     }
 }
 

@@ -48,8 +48,8 @@ pub(super) fn updated(
     let window = duplicate_window(options);
     set.to("duplicate_window", &mut config.duplicate_window, window);
     set.to("allow_direct", &mut config.allow_direct, true);
-    // A removed user's events are deleted one by one.
-    set.to("deny_delete", &mut config.deny_delete, false);
+    // deny_delete, false by default, stays as it is: the server does not let it be taken back, and
+    // it keeps nothing from the stream but the erasure of removed users, which complains by itself.
     set.to("deny_purge", &mut config.deny_purge, false);
     set.to("no_ack", &mut config.no_ack, false);
     let metadata = with_owner(&config.metadata, store_id, epoch);
@@ -190,5 +190,15 @@ mod tests {
         assert_eq!(changes, ["max_age", "metadata"]);
         assert_eq!(config.description, existing.description);
         assert_eq!(config.metadata[METADATA_EPOCH], "2");
+    }
+
+    #[test]
+    fn a_stream_that_refuses_deletes_is_not_refused_for_it() {
+        let options = StreamOptions::default();
+        let mut existing = wanted(&options, "s-1", 1);
+        assert!(!existing.deny_delete);
+        existing.deny_delete = true;
+        let (config, changes) = updated(&existing, &options, "s-1", 1);
+        assert!(config.deny_delete && changes.is_empty(), "{changes:?}");
     }
 }
