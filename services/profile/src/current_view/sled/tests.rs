@@ -289,7 +289,7 @@ async fn a_foreign_store_and_an_unknown_format_are_set_aside_and_one_is_kept() {
     let state = fs::read_to_string(place.dir().join("STATE")).unwrap();
     fs::write(
         place.dir().join("STATE"),
-        state.replace("format 1", "format 2"),
+        state.replace("format 2", "format 3"),
     )
     .unwrap();
     let view = place.open_as("another", "boot");
@@ -322,7 +322,7 @@ fn nobody_else_gets_at_the_view_or_at_what_was_set_aside() {
 }
 
 fn db_file(dir: &Path) -> PathBuf {
-    dir.join("db")
+    dir.join("1").join("db")
 }
 
 #[tokio::test]
