@@ -73,7 +73,7 @@ impl Shared {
         let mut recent = lock(&self.folding);
         let mut stored = write(&self.stored);
         *stored = None;
-        let empty = opening::open_instead(&self.options, &self.dir, &self.identity, why)
+        let empty = opening::open_instead(&self.options, &self.directory, why)
             .map_err(|error| ViewError::Unreadable(error.to_string()))?;
         *stored = Some(empty);
         *recent = RecentUsers::default();
