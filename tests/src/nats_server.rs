@@ -7,6 +7,7 @@ mod process;
 mod users;
 
 use std::fs;
+use std::path::PathBuf;
 
 pub use process::LogLine;
 pub use users::{Connection, NatsUser};
@@ -92,8 +93,7 @@ impl NatsServer {
         assert!(self.process.is_none(), "the server runs already");
         let config = self.folder.join("nats-server.conf");
         fs::write(&config, self.config()).expect("the configuration can be written");
-        let store = self.folder.join("store");
-        self.process = Some(Process::start(&config, &store, self.port.number()));
+        self.process = Some(Process::start(&config, &self.store(), self.port.number()));
     }
 
     /// Ends the server in order (SIGTERM) and waits until it is gone. Port and store stay.
@@ -125,7 +125,12 @@ impl NatsServer {
     /// Empties the store of a stopped server, as losing its volume would.
     pub fn wipe_store(&self) {
         assert!(self.process.is_none(), "stop the server first");
-        fs::remove_dir_all(self.folder.join("store")).expect("the store can be removed");
+        fs::remove_dir_all(self.store()).expect("the store can be removed");
+    }
+
+    /// The folder of everything that the server stores.
+    pub fn store(&self) -> PathBuf {
+        self.folder.join("store")
     }
 
     /// `nats://127.0.0.1:PORT`, without credentials.

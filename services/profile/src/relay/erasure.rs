@@ -94,7 +94,14 @@ impl Eraser {
                 match look.round().await {
                     Ok(()) => failures = 0,
                     Err(Trouble::Stale) => {}
-                    Err(Trouble::Stream(error)) => self.wait_out(&error, &mut failures).await,
+                    Err(Trouble::Stream(error)) => {
+                        let mut anew = self.mark.watch_turn();
+                        tokio::select! {
+                            () = self.wait_out(&error, failures) => {}
+                            _ = anew.wait_for(|now| *now != turn) => {}
+                        }
+                        failures += 1;
+                    }
                     Err(Trouble::Log(error)) => {
                         tracing::warn!(%error, "removed users' events wait: the log is not readable");
                         sleep(back_off(failures)).await;
@@ -108,7 +115,7 @@ impl Eraser {
         }
     }
 
-    async fn wait_out(&self, error: &StreamError, failures: &mut u32) {
+    async fn wait_out(&self, error: &StreamError, failures: u32) {
         match error {
             StreamError::Refused(why) => {
                 tracing::error!(
@@ -128,8 +135,7 @@ impl Eraser {
             "removed users' events are not erased yet, trying again. If this stays: may the service \
              publish to $JS.API.STREAM.MSG.DELETE and .GET of the event stream?"
         );
-        sleep(back_off(*failures)).await;
-        *failures += 1;
+        sleep(back_off(failures)).await;
     }
 
     /// Erases what is there now; returns how many messages.
@@ -186,12 +192,20 @@ impl Look<'_> {
     }
 
     async fn first_looks(&mut self) -> Result<(), Trouble> {
-        while self.pending.len() < PENDING_REMOVALS_MAX && self.looked < self.confirmed()? {
+        while self.pending.len() < PENDING_REMOVALS_MAX {
+            let confirmed = self.confirmed()?;
+            if self.looked >= confirmed {
+                break;
+            }
+            if self.eraser.progress.knows_of_no_removal_after(self.looked) {
+                self.looked = confirmed;
+                break;
+            }
             let read = self.eraser.log.read_after(self.looked, LIMITS).await;
             let records = read.map_err(Trouble::Log)?;
             if records.is_empty() {
                 // All up to the end is compacted away.
-                self.looked = self.looked.max(self.confirmed()?);
+                self.looked = confirmed;
             }
             for record in records {
                 if record.position > self.confirmed()? {

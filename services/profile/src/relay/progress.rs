@@ -1,6 +1,7 @@
 //! What the relay shows of itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use profile_messages::Position;
 use tokio::sync::{Notify, watch};
@@ -41,6 +42,10 @@ pub(super) struct Progress {
     durable: watch::Receiver<Position>,
     lag: Arc<RelayLag>,
     look_wanted: Notify,
+    /// What came into the stream after this position was sent by this process ...
+    sent_after: AtomicU64,
+    /// ... and of that, this is the newest removal.
+    newest_removal: AtomicU64,
 }
 
 /// Up to where the stream holds what the log says; `None` while that is not known.
@@ -72,6 +77,8 @@ impl Progress {
             durable,
             lag,
             look_wanted: Notify::new(),
+            sent_after: AtomicU64::new(u64::MAX),
+            newest_removal: AtomicU64::new(0),
         }
     }
 
@@ -106,6 +113,19 @@ impl Progress {
         let _ = status.wait_for(beyond).await;
     }
 
+    /// A removal is about to be sent.
+    pub(super) fn sends_removal(&self, position: Position) {
+        self.newest_removal.fetch_max(position.0, Ordering::Relaxed);
+    }
+
+    /// Whether nothing of what the stream has after `position` is a removal, as far as this process
+    /// knows without a look at the log.
+    pub(super) fn knows_of_no_removal_after(&self, position: Position) -> bool {
+        let sent_after = self.sent_after.load(Ordering::Relaxed);
+        let newest = self.newest_removal.load(Ordering::Relaxed);
+        position.0 >= sent_after && position.0 >= newest
+    }
+
     /// Somebody saw that the stream is not as it should be.
     pub(super) fn want_look(&self) {
         self.look_wanted.notify_one();
@@ -135,6 +155,7 @@ impl Progress {
 
     /// Publishing goes on behind `last`.
     pub(super) fn resumed(&self, last: u64, refill: Position) {
+        self.sent_after.store(last, Ordering::Relaxed);
         self.update(|status| {
             status.acked = Position(last);
             status.state = if last < refill.0 {

@@ -107,6 +107,9 @@ impl<'a> Window<'a> {
                 let text = format!("the log gave another commit than {sequence}");
                 return Err(Trouble::Later(text));
             }
+            if message.is_removal() {
+                self.progress.sends_removal(Position(sequence));
+            }
             let ack = self.context.stream.publish(message, self.sent).await?;
             self.sent = sequence;
             self.under_way.push_back(Box::pin(async move {
