@@ -17,11 +17,9 @@ const WAIT: Duration = Duration::from_secs(60);
 
 async fn erased(relay: &RelayHandle, through: Position) {
     let mut erased = relay.watch_erased();
-    let done = erased.wait_for(|erased| *erased >= through);
+    let done = async { erased.wait_for(|erased| *erased >= through).await.is_ok() };
     let waited = tokio::time::timeout(WAIT, done).await;
-    waited
-        .unwrap_or_else(|_| panic!("{:?}", relay.status()))
-        .unwrap();
+    assert_eq!(waited, Ok(true), "{:?}", relay.status());
 }
 
 async fn removal_of(bench: &Bench, user: &str) -> Position {

@@ -19,9 +19,9 @@ pub(super) async fn quiet(world: &World, relay: &RelayHandle) {
     let removed = removed.filter(|it| it.kind == EventKind::Removed);
     let last = removed.map(|it| it.position).max().unwrap_or_default();
     let mut erased = relay.watch_erased();
-    let done = erased.wait_for(|through| *through >= last);
+    let done = async { erased.wait_for(|through| *through >= last).await.is_ok() };
     let waited = tokio::time::timeout(SETTLE * 20, done).await;
-    assert!(waited.is_ok(), "{:?}, {last}", relay.status());
+    assert_eq!(waited, Ok(true), "{:?}, {last}", relay.status());
     // What came back from before the mark is looked for without moving it.
     tokio::time::sleep(SETTLE * 5).await;
 }
@@ -160,9 +160,9 @@ async fn a_mark_ahead_of_the_log_is_refused() {
     let mut status = relay.watch();
     let is_refused =
         |state: &RelayState| matches!(state, RelayState::Stopped(Refusal::ErasedAhead { .. }));
-    let stopped = status.wait_for(|it| is_refused(&it.state));
+    let stopped = async { status.wait_for(|it| is_refused(&it.state)).await.is_ok() };
     let waited = tokio::time::timeout(Duration::from_secs(60), stopped).await;
-    assert!(waited.is_ok(), "{:?}", relay.status());
+    assert_eq!(waited, Ok(true), "{:?}", relay.status());
 }
 
 /// An eraser that trusts one look.
