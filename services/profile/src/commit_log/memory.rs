@@ -101,6 +101,9 @@ impl MemoryLog {
         until: Position,
         retention: &dyn Retention,
     ) -> Result<CompactionReport, CompactError> {
+        if !*locked(&self.open) {
+            return Err(CompactError::Closed);
+        }
         let until = until.min(*self.durable.borrow());
         let old: Vec<_> = locked(&self.records)
             .range(..=until)

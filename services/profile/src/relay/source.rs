@@ -226,3 +226,6 @@ fn unreadable(error: ReadError) -> Trouble {
         ReadError::Damaged { .. } => Trouble::Refused(Refusal::LogDamaged(error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests;
