@@ -80,7 +80,10 @@ impl Bench {
 
     async fn remove(&self, number: usize) -> Value {
         let keyed = self.owner.with("Idempotency-Key", &format!("k-{number}"));
-        keyed.call("remove", json!({"userId": id(number)})).await.ok()
+        keyed
+            .call("remove", json!({"userId": id(number)}))
+            .await
+            .ok()
     }
 
     fn files_with(&self, values: &[&str]) -> Vec<PathBuf> {
@@ -110,7 +113,10 @@ impl Bench {
             if is_to_go(number) {
                 got.refused(404);
                 history.refused(404);
-                self.owner.call("create", new_user(number)).await.refused(400);
+                self.owner
+                    .call("create", new_user(number))
+                    .await
+                    .refused(400);
                 continue;
             }
             let got = got.ok();
@@ -144,9 +150,16 @@ impl Bench {
         let reader = Caller::connect(&self.server, &self.service, &reader).await;
         let (mut ids, mut after) = (Vec::new(), "0".to_owned());
         loop {
-            let page = reader.call("replay", json!({"after": after, "limit": 50})).await.ok();
+            let page = reader
+                .call("replay", json!({"after": after, "limit": 50}))
+                .await
+                .ok();
             let events = page["events"].as_array().unwrap();
-            ids.extend(events.iter().map(|it| it["event"]["id"].as_str().unwrap().to_owned()));
+            ids.extend(
+                events
+                    .iter()
+                    .map(|it| it["event"]["id"].as_str().unwrap().to_owned()),
+            );
             if page["end"] == true {
                 ids.sort();
                 return ids;

@@ -1,6 +1,7 @@
 //! Everything against a real nats-server, in one binary: a module for each subject.
 
 mod edge;
+mod erasure;
 mod micro;
 mod nats_edge;
 mod nats_shutdown;

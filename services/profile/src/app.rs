@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use anyhow::Context as _;
-use profile_messages::Position;
+use futures::future::BoxFuture;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use crate::entity::EntityPorts;
 use crate::gateway::Shards;
 use crate::relay::lag::RelayLag;
 use crate::relay::reconcile::Refusal;
-use crate::relay::{Relay, RelayState, RelayStatus};
+use crate::relay::{Relay, RelayHandle, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
 use crate::transport::nats::{NatsEdge, NatsOptions, connect_as};
 
@@ -119,7 +119,7 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         Arc::clone(&storage.lag),
     )
     .await?;
-    let compaction = compaction(&config, &storage).start();
+    let compaction = compaction(&config, &storage, &relay).start();
     let gate = write_gate(&config, view, Arc::clone(&storage.lag));
     let service = Arc::new(ProfileService::new(
         ports,
@@ -147,16 +147,23 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     ended
 }
 
-/// What throws away what the log need not keep. The stream's erasure and the view's renewal are not there
-/// yet: without the relay's cursor nothing goes, without the other two nothing of a removed user.
-fn compaction(config: &Config, storage: &Storage) -> Compaction {
+/// What throws away what the log need not keep: never more than the relay and its eraser are done with.
+fn compaction(config: &Config, storage: &Storage, relay: &RelayHandle) -> Compaction {
+    let view = Arc::clone(&storage.view);
+    let renew = move || -> BoxFuture<'static, Result<(), String>> {
+        let view = Arc::clone(&view);
+        Box::pin(async move {
+            let renewed = tokio::task::spawn_blocking(move || view.renew());
+            renewed.await.map_err(|error| error.to_string())?
+        })
+    };
     Compaction {
         options: options::compaction(config),
         log: Arc::clone(&storage.log) as _,
         view: Arc::clone(&storage.view) as _,
-        cursor: watch::Sender::new(None).subscribe(),
-        erased_through: watch::Sender::new(Position::NONE).subscribe(),
-        renew: Arc::new(|| Box::pin(async { Err("not available".to_owned()) })),
+        cursor: relay.watch_cursor(),
+        erased_through: relay.watch_erased(),
+        renew: Arc::new(renew),
     }
 }
 

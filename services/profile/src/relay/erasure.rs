@@ -1,9 +1,10 @@
 //! The eraser: takes a removed user's events out of the stream, one by one (a filtered purge would only
 //! mark them; deleting a message overwrites it).
 //!
-//! It reads the log for removals, behind the relay, and asks the stream for what it still has under the
-//! user's subjects: the log may have forgotten the commits, and a message is never deleted because of
-//! its number alone. A removal is done when a look finds nothing, a settle time after the one before it
+//! It reads the log for removals, behind the relay, walks the user's commits there, and then asks the
+//! stream for what it still has under the user's subjects, since the log may have forgotten commits whose
+//! events the stream keeps. A message is never deleted because of its number alone, but only if it has
+//! the user's subject. A removal is done when a look finds nothing, a settle time after the one before it
 //! that did, or the first: a server that loses power may bring erased messages back within that time.
 //! Only then the mark ([`mark::ErasedMark`]) moves, on which compaction relies. A crash costs a look.
 //!
@@ -138,30 +139,60 @@ impl Eraser {
         sleep(back_off(failures)).await;
     }
 
-    /// Erases what is there now; returns how many messages.
-    async fn erase(&self, removal: &Removal) -> Result<u64, StreamError> {
+    /// Erases what the log still knows the place of; returns how many messages. For the stream that is
+    /// no search.
+    async fn erase_known(&self, removed: &Record) -> Result<u64, Trouble> {
+        let (mut erased, mut after, mut at) = (0, removed.position, removed.previous);
+        while Position::NONE < at && at < after {
+            let read = self.log.read_one(at).await.map_err(Trouble::Log)?;
+            let Some(record) = read.filter(|it| it.user == removed.user) else {
+                break;
+            };
+            let subject = subject::event(&record.org, &record.user, record.kind);
+            let found = self
+                .stream
+                .read(at.0, at.0)
+                .await
+                .map_err(Trouble::Stream)?;
+            for (sequence, message) in found {
+                if message.subject == subject && !message.withheld {
+                    erased += self.erase_one(sequence).await.map_err(Trouble::Stream)?;
+                }
+            }
+            (after, at) = (at, record.previous);
+        }
+        Ok(erased)
+    }
+
+    /// Erases what the stream finds of the user; returns how many messages.
+    async fn erase_found(&self, removal: &Removal) -> Result<u64, Trouble> {
         let mut erased = 0;
         let kinds = EventKind::ALL.into_iter();
         for kind in kinds.filter(|kind| *kind != EventKind::Removed) {
             let subject = subject::event(&removal.org, &removal.user, kind);
             let mut from = 1;
-            while let Some((sequence, message)) = self.stream.find(&subject, from).await? {
-                if sequence >= removal.position.0 {
+            while from < removal.position.0 {
+                let found = self.stream.find(&subject, from).await;
+                let Some((sequence, message)) = found.map_err(Trouble::Stream)? else {
                     break;
+                };
+                if sequence < removal.position.0 && !message.withheld {
+                    erased += self.erase_one(sequence).await.map_err(Trouble::Stream)?;
                 }
                 from = sequence + 1;
-                if message.withheld {
-                    continue; // an empty placeholder
-                }
-                let started = Instant::now();
-                match self.stream.erase(sequence).await? {
-                    Erasure::Erased => erased += 1,
-                    Erasure::AlreadyGone => {}
-                }
-                let rest_max = Duration::from_millis(REST_MS_MAX);
-                sleep(started.elapsed().min(rest_max)).await;
             }
         }
+        Ok(erased)
+    }
+
+    async fn erase_one(&self, sequence: u64) -> Result<u64, StreamError> {
+        let started = Instant::now();
+        let erased = match self.stream.erase(sequence).await? {
+            Erasure::Erased => 1,
+            Erasure::AlreadyGone => 0,
+        };
+        let rest_max = Duration::from_millis(REST_MS_MAX);
+        sleep(started.elapsed().min(rest_max)).await;
         Ok(erased)
     }
 }
@@ -229,9 +260,13 @@ impl Look<'_> {
         };
         let is_first_try = self.tried != removal.position;
         self.tried = removal.position;
-        let erased = self.erase(&removal).await?;
         // An old removal was done once; it waits again only if something came back.
         let is_new = removal.position > self.eraser.mark.through();
+        let mut erased = 0;
+        if is_new {
+            erased += self.eraser.erase_known(record).await?;
+        }
+        erased += self.erase_found(&removal).await?;
         if is_new || erased > 0 || !is_first_try {
             tracing::debug!(user = %removal.user, position = %removal.position, erased, "erasing");
             self.pending.push_back(Pending {
@@ -255,7 +290,7 @@ impl Look<'_> {
             if removal.position > self.confirmed()? {
                 return Err(Trouble::Stale);
             }
-            let erased = self.erase(&removal).await?;
+            let erased = self.erase_found(&removal).await?;
             if let Some(pending) = self.pending.get_mut(index) {
                 pending.is_done = erased == 0;
                 pending.due = Instant::now() + self.eraser.settle;
@@ -264,8 +299,8 @@ impl Look<'_> {
         Ok(())
     }
 
-    async fn erase(&self, removal: &Removal) -> Result<u64, Trouble> {
-        let erased = self.eraser.erase(removal).await.map_err(Trouble::Stream)?;
+    async fn erase_found(&self, removal: &Removal) -> Result<u64, Trouble> {
+        let erased = self.eraser.erase_found(removal).await?;
         // What came back meanwhile may lie before what was looked at.
         if self.turn != self.eraser.mark.turn() {
             return Err(Trouble::Stale);

@@ -59,6 +59,19 @@ async fn a_removed_users_events_go_at_once_and_the_mark_moves_after_the_settle_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_whose_commits_the_log_has_forgotten_go_too() {
+    let mut world = World::new(1, Faults::none());
+    let relay = world.start().await;
+    world.commit(200..201);
+    caught_up(&world, &relay).await;
+    world.log.compact(Position(150));
+    world.remove_somebody();
+    caught_up(&world, &relay).await;
+    quiet(&world, &relay).await;
+    assert_all_erased(&world);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_server_brings_back_within_the_settle_time_is_erased_again() {
     let (world, relay) = with_removals(2).await;
     tokio::time::sleep(SETTLE * 3 / 4).await;

@@ -260,7 +260,10 @@ impl FakeLog {
         }
         let record = Arc::new(Record {
             position,
-            previous: Position::NONE,
+            previous: records
+                .iter()
+                .rfind(|it| it.user == user)
+                .map_or(Position::NONE, |it| it.position),
             event: Bytes::from(format!("{{\"user\":\"{user}\",\"version\":{version}}}")),
             user,
             org: OrgId::parse("org").unwrap(),
@@ -298,8 +301,11 @@ impl CommitLog for FakeLog {
         Ok(read.cloned().collect())
     }
 
-    async fn read_one(&self, _: Position) -> Result<Option<Arc<Record>>, ReadError> {
-        Ok(None)
+    async fn read_one(&self, position: Position) -> Result<Option<Arc<Record>>, ReadError> {
+        let is_kept = position > *self.first_kept.lock().unwrap();
+        let records = self.records.lock().unwrap();
+        let index = usize::try_from(position.0 - 1).unwrap();
+        Ok(records.get(index).filter(|_| is_kept).cloned())
     }
 
     fn durable(&self) -> watch::Receiver<Position> {
