@@ -31,9 +31,10 @@ impl Told {
             match self.0.get(question) {
                 Some(answer) if answer == right => {}
                 Some((Some(UNAVAILABLE), _)) => refused += 1,
+                None if self.is_cut(question) => refused += 1,
                 answer => {
                     let text = format!("{question}: {answer:?} instead of {right:?}");
-                    return Verdict::Wrong(text.chars().take(2_000).collect());
+                    return Verdict::Wrong(text.chars().take(300).collect());
                 }
             }
         }
@@ -43,6 +44,14 @@ impl Told {
             Some(_) | None if refused > 0 => Verdict::Refused(refused),
             Some(_) | None => Verdict::Equal,
         }
+    }
+
+    /// Whether the pages end with a refused one.
+    fn is_cut(&self, question: &str) -> bool {
+        let operation = question.split(' ').next();
+        let refused = |answer: &Option<u16>| *answer == Some(UNAVAILABLE);
+        let mut answers = self.0.iter();
+        answers.any(|(other, (status, _))| other.split(' ').next() == operation && refused(status))
     }
 }
 

@@ -21,13 +21,14 @@ use crate::observe::{self, Told, Verdict};
 /// The smallest segments, of which a few are filled.
 const CONFIG: &str = "[log]\nsegment_bytes = 1_048_576\ngroup_bytes_max = 1_048_576\n";
 const USERS: usize = 24;
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 24;
 const CLIENTS: usize = 8;
 const SILENCE: Duration = Duration::from_secs(60);
 /// What a text says that helps.
-const ADVICE: [&str; 5] = [
+const ADVICE: [&str; 6] = [
     "restore",
     "Restore",
+    "move it out",
     "name an empty",
     "run the release",
     "Put the right one back",
@@ -151,7 +152,7 @@ impl World {
                 Err(RecvTimeoutError::Disconnected) => return self.refused(damage, &log),
                 Err(RecvTimeoutError::Timeout) => {
                     self.service.kill();
-                    return Err(format!("it hangs:\n{}", log.join("\n")));
+                    return Err(format!("it hangs:\n{}", end_of(&log)));
                 }
             }
         }
@@ -160,7 +161,7 @@ impl World {
             .block_on(observe::everything(&self.owner, &self.users));
         self.service.kill();
         log.extend(lines.iter());
-        let told = told.map_err(|error| format!("{error}\n{}", log.join("\n")))?;
+        let told = told.map_err(|error| format!("{error}\n{}", end_of(&log)))?;
         self.judge(damage, &told, &log)
     }
 
@@ -170,7 +171,7 @@ impl World {
             .iter()
             .rev()
             .find_map(|line| line.strip_prefix("profiled: "));
-        let all = || log.join("\n");
+        let all = || end_of(log);
         if ended.code() != Some(1) {
             return Err(format!("it ended with {ended}:\n{}", all()));
         }
@@ -192,10 +193,7 @@ impl World {
                 });
                 let why = why.map(|why| format!("{answers} answers, {why}"));
                 why.map(Outcome::ReadsRefused).ok_or_else(|| {
-                    format!(
-                        "reads are refused, and nobody knows why:\n{}",
-                        log.join("\n")
-                    )
+                    format!("reads are refused, and nobody knows why:\n{}", end_of(log))
                 })
             }
             Verdict::Wrong(_) if self.may_lose_the_newest(damage) => {
@@ -206,7 +204,7 @@ impl World {
                     }
                 }
             }
-            Verdict::Wrong(answer) => Err(format!("{answer}\n{}", log.join("\n"))),
+            Verdict::Wrong(answer) => Err(format!("{answer}\n{}", end_of(&log))),
         }
     }
 
@@ -232,6 +230,11 @@ impl World {
 fn names(text: &str, damage: &Damage) -> bool {
     let file = damage.file.file_name().expect("a name").to_string_lossy();
     text.contains(file.as_ref()) || text.contains("data directory") || text.contains("/log/")
+}
+
+fn end_of(log: &[String]) -> String {
+    const LINES: usize = 8;
+    log[log.len().saturating_sub(LINES)..].join("\n")
 }
 
 fn reader_of_all() -> Identity {
