@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::frames::content_end;
-use crate::world::World;
+use crate::world::{Ending, World};
 
 const SECTOR_BYTES: u64 = 512;
 
@@ -50,9 +50,16 @@ impl Dice {
 }
 
 impl Damage {
-    /// Of half of the cases the log is the victim, of a third the view.
+    /// Of half of the cases the log is the victim, of a third the view. Where the end of the log may be
+    /// lost, that is mostly tried.
     pub(crate) fn draw(seed: u64, world: &World) -> Damage {
         let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+        if world.ending() == Ending::KilledUnrelayed
+            && dice.below(4) > 0
+            && let Some(range) = world.uncovered()
+        {
+            return Damage::of_the_end(&mut dice, world, &range);
+        }
         let files = files(world.pristine());
         let folder = *dice.one_of(&["log", "log", "log", "current", "current", ""]);
         // The segment to come holds zeros: seldom.
@@ -77,6 +84,23 @@ impl Damage {
             8 => Kind::CopiedTo(beside(&mut dice, &file)),
             9 if !others.is_empty() => Kind::ReplacedBy(dice.one_of(&others).clone()),
             _ => Kind::Deleted,
+        };
+        Damage { file, kind }
+    }
+
+    fn of_the_end(dice: &mut Dice, world: &World, range: &Range<u64>) -> Damage {
+        let file = world.newest_segment();
+        let bytes = fs::read(world.pristine().join(&file)).expect("a file");
+        let at = range.start + dice.below(content_end(&bytes) - range.start);
+        let kind = match dice.below(3) {
+            0 => Kind::CutTo(at),
+            1 => Kind::ZeroSector {
+                at: at / SECTOR_BYTES * SECTOR_BYTES,
+            },
+            _ => Kind::Flipped {
+                byte: at,
+                bit: dice.below(8) as u8,
+            },
         };
         Damage { file, kind }
     }

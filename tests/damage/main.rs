@@ -25,10 +25,11 @@ const DAMAGES_DEFAULT: u64 = 20;
 fn a_damaged_data_directory_is_refused_with_advice_or_serves_what_was_true() {
     let (damages, seed) = (number("DAMAGES").unwrap_or(DAMAGES_DEFAULT), seed());
     eprintln!("{damages} cases, SEED={seed}");
-    let mut worlds = [World::build(Ending::Clean), World::build(Ending::Killed)];
+    let endings = [Ending::Clean, Ending::Killed, Ending::KilledUnrelayed];
+    let mut worlds = endings.map(World::build);
     let (mut served, mut refused, mut reads_refused, mut lost) = (0, 0, 0, 0);
     for seed in seed..seed.saturating_add(damages) {
-        let world = &mut worlds[usize::from(seed % 3 != 0)];
+        let world = &mut worlds[[0, 1, 1, 2][(seed % 4) as usize]];
         let damage = Damage::draw(seed, world);
         let outcome = world.suffer(&damage);
         let outcome = outcome.unwrap_or_else(|wrong| panic!("SEED={seed}, {damage}: {wrong}"));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use crate::observe::{self, Told, Verdict};
 
 /// The smallest segments, of which a few are filled.
 const CONFIG: &str = "[log]\nsegment_bytes = 1_048_576\ngroup_bytes_max = 1_048_576\n";
+/// The relay writes down here how far the stream is.
+const CURSOR: &str = "relay";
 const USERS: usize = 24;
 const ROUNDS: usize = 24;
 const CLIENTS: usize = 8;
@@ -40,6 +43,8 @@ pub(crate) enum Ending {
     Clean,
     /// Right after the newest commit was acknowledged.
     Killed,
+    /// The same, and the event stream, which would tell of that commit, had not got it.
+    KilledUnrelayed,
 }
 
 #[derive(Clone, Debug)]
@@ -75,7 +80,7 @@ pub(crate) struct World {
     truth: Told,
     /// Without the newest commit.
     truth_before: Told,
-    _server: NatsServer,
+    server: NatsServer,
 }
 
 impl World {
@@ -97,6 +102,7 @@ impl World {
         runtime.block_on(histories(&owner, &users, ROUNDS / 2..ROUNDS));
         let ask = |owner: &Caller| runtime.block_on(observe::everything(owner, &users));
         let truth_before = ask(&owner).expect("the service is up");
+        let cursor = fs::read(service.data_dir().join(CURSOR)).expect("the relay's cursor");
         runtime.block_on(change(&owner, &users[0], "a newest".to_owned()));
         let pristine = TempDir::create();
         let truth = match ending {
@@ -106,9 +112,12 @@ impl World {
                 copy_tree(&service.data_dir(), pristine.path());
                 truth
             }
-            Ending::Killed => {
+            Ending::Killed | Ending::KilledUnrelayed => {
                 service.kill();
                 copy_tree(&service.data_dir(), pristine.path());
+                if ending == Ending::KilledUnrelayed {
+                    fs::write(pristine.join(CURSOR), cursor).expect("our own folder");
+                }
                 service.start_again();
                 let truth = ask(&owner).expect("the service is up");
                 service.kill();
@@ -125,7 +134,7 @@ impl World {
             users,
             truth,
             truth_before,
-            _server: server,
+            server,
         }
     }
 
@@ -139,6 +148,11 @@ impl World {
 
     /// Starts the service on a damaged copy and asks it everything.
     pub(crate) fn suffer(&mut self, damage: &Damage) -> Result<Outcome, String> {
+        if self.ending == Ending::KilledUnrelayed {
+            self.server.stop();
+            self.server.wipe_store();
+            self.server.start_again();
+        }
         let data = self.service.data_dir();
         fs::remove_dir_all(&data).expect("our own folder");
         copy_tree(self.pristine.path(), &data);
@@ -210,14 +224,19 @@ impl World {
 
     /// The documented exception, see the head of `main.rs`.
     fn may_lose_the_newest(&self, damage: &Damage) -> bool {
-        let newest = self.newest_segment();
-        let segment = fs::read(self.pristine.path().join(&newest)).expect("a segment");
-        let uncovered = uncovered(&segment);
-        damage.file == newest
-            && uncovered.is_some_and(|range| damage.touches(&range) && damage.is_within(&range))
+        damage.file == self.newest_segment()
+            && self
+                .uncovered()
+                .is_some_and(|range| damage.touches(&range) && damage.is_within(&range))
     }
 
-    fn newest_segment(&self) -> PathBuf {
+    /// The bytes of the newest segment that no frame calls durable.
+    pub(crate) fn uncovered(&self) -> Option<Range<u64>> {
+        let newest = self.pristine.path().join(self.newest_segment());
+        uncovered(&fs::read(newest).expect("a segment"))
+    }
+
+    pub(crate) fn newest_segment(&self) -> PathBuf {
         let log = fs::read_dir(self.pristine.join("log")).expect("the log");
         let names = log.map(|entry| entry.expect("an entry").file_name());
         let segments = names.filter(|name| name.to_string_lossy().ends_with(".seg"));
@@ -244,7 +263,7 @@ fn reader_of_all() -> Identity {
 }
 
 /// Creates users in round 0; changes them, and removes some, in the others.
-async fn histories(owner: &Caller, users: &[String], rounds: std::ops::Range<usize>) {
+async fn histories(owner: &Caller, users: &[String], rounds: Range<usize>) {
     for round in rounds {
         let commands = users.iter().enumerate().map(|(number, user)| async move {
             let is_removed = number % 6 == 5 && round >= number % 5 + 4;
