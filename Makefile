@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -48,4 +48,8 @@ acceptance: ## what README.md promises, checked in Python (needs `make run` up, 
 
 space: ## ten million updates of a million users: how much the data directory takes (UPDATES=N, USERS=N)
 	UPDATES=$${UPDATES:-10000000} USERS=$${USERS:-1000000} \
-		cargo test --release --locked -p profile-tests --test space -- --nocapture --test-threads=1
+		cargo test --profile checks --locked -p profile-tests --test space -- --nocapture --test-threads=1
+
+damage: ## one damaged file of the data directory, 500 times (DAMAGES=N, SEED=N replays from there)
+	cargo build --locked --bins
+	DAMAGES=$${DAMAGES:-500} cargo test --locked -p profile-tests --test damage -- --nocapture

@@ -234,14 +234,30 @@ async fn a_foreign_store_and_an_unknown_format_are_set_aside_and_one_is_kept() {
     assert_eq!(place.aside(), ["current.aside-2"]);
 }
 
+/// Rebuilding it would hide that acknowledged commits are gone.
 #[tokio::test]
-async fn a_view_ahead_of_the_log_is_set_aside() {
+async fn a_view_ahead_of_the_log_is_refused_with_advice() {
     let place = Place::new();
-    drop(killed(&place));
+    let history = killed(&place);
+    let shorter = place::history(1_999, 300);
+    for _ in 0..2 {
+        let view = place.open();
+        let error = view.catch_up(&FakeLog::of(&shorter)).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("commit 2000") && text.contains("ends at 1999"),
+            "{text}"
+        );
+        assert!(text.contains("Restore the data directory"), "{text}");
+    }
     let view = place.open();
-    let shorter = history(1_999, 300);
+    view.catch_up(&FakeLog::of(&history)).await.unwrap();
+    history.check(&view);
+    // As the advice says.
+    drop(view);
+    fs::remove_dir_all(place.dir()).unwrap();
+    let view = place.open();
     view.catch_up(&FakeLog::of(&shorter)).await.unwrap();
-    assert_eq!(place.aside().len(), 1);
     shorter.check(&view);
 }
 

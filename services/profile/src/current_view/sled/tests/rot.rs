@@ -179,13 +179,17 @@ fn right_or_refused(view: &SledView, history: &History) -> Result<(), String> {
     }
     for org in ["o0", "o1", "o2"] {
         match view.list(&all(org)) {
-            Ok(page) if names(&page) == history.listed(org, "") => {}
+            Ok(page) if is_first_page(&names(&page), &history.listed(org, "")) => {}
             Ok(_) => return Err(format!("the list of {org} is wrong")),
             Err(_) if view.failed().borrow().is_some() => return Ok(()),
             Err(error) => return Err(format!("the list of {org}: {error}")),
         }
     }
     Ok(())
+}
+
+fn is_first_page(page: &[String], list: &[String]) -> bool {
+    page == &list[..list.len().min(all("o1").rows_max)]
 }
 
 #[tokio::test]
@@ -230,41 +234,55 @@ async fn after_a_power_cut_the_view_is_always_rebuilt() {
     }
 }
 
-/// Rot under a view that is open, with a cache that holds next to nothing.
+/// Rot under a view that is open, with a cache that holds next to nothing of its pages.
 #[tokio::test]
 async fn rot_under_an_open_view_is_never_served() {
-    let times = times();
+    const CASES: u64 = 2;
+    const USERS: usize = 3_000;
     let options = SledOptions {
         sled_cache_bytes_max: 256, // sled's least
         ..options()
     };
+    let clean = Place::new();
+    let mut history = History::default();
+    let view = clean.open();
+    for name in ["First ", "Second "] {
+        for number in 0..USERS {
+            let name = format!("{}{number}", name.repeat(20));
+            view.committed(&[history.next("o1", &format!("u{number:04}"), Some(&name))]);
+        }
+        view.write_behind().unwrap();
+    }
+    view.close().unwrap();
     let mut failed = 0;
-    for seed in seeds() {
+    for seed in 0..CASES {
         let mut random = Seeded::new(seed);
-        let place = Place::copy_of(&times.clean);
+        let place = Place::copy_of(&clean);
         let view = SledView::open(options, &place.dir(), identity("store", "boot")).unwrap();
-        view.catch_up(&FakeLog::of(&times.history)).await.unwrap();
-        let db = place.dir().join("1").join("db");
-        let theirs = fs::read(times.older.dir().join("1").join("db")).unwrap();
-        match random.below(3) {
-            0 => revert_sectors(&mut random, &db, &theirs, 50),
-            1 => revert_sectors(&mut random, &db, &vec![0; theirs.len()], 20),
-            _ => {
-                let bytes: Vec<u8> = (0..theirs.len()).map(|_| random.below(256) as u8).collect();
-                revert_sectors(&mut random, &db, &bytes, 5);
+        for _ in 0..10 {
+            // sled forgets pages only after so many reads.
+            for user in history.model.keys() {
+                view.user(user).unwrap();
             }
         }
-        right_or_refused(&view, &times.history)
-            .unwrap_or_else(|wrong| panic!("SEED={seed}: {wrong}"));
+        let db = place.dir().join("1").join("db");
+        let bytes = fs::read(&db).unwrap();
+        let mut rotten = bytes.clone();
+        rotten.rotate_left(512 * 1024);
+        match seed % 2 {
+            0 => revert_sectors(&mut random, &db, &rotten, 1),
+            _ => revert_sectors(&mut random, &db, &vec![0; bytes.len()], 1),
+        }
+        let right = right_or_refused(&view, &history);
+        right.unwrap_or_else(|wrong| panic!("SEED={seed}: {wrong}"));
         failed += usize::from(view.failed().borrow().is_some());
-        let _ = view.renew();
         drop(view);
         let view = place.open();
-        view.catch_up(&FakeLog::of(&times.history)).await.unwrap();
-        times.history.check(&view);
+        view.catch_up(&FakeLog::of(&history)).await.unwrap();
+        right_or_refused(&view, &history).unwrap();
+        assert_eq!(*view.failed().borrow(), None);
     }
-    eprintln!("{failed} views failed");
-    assert!(failed > 0);
+    assert!(failed > 0, "no page was read again");
 }
 
 /// A page that is lost with everything in it, and with the sums that it was counted in intact.
