@@ -17,6 +17,8 @@ pub mod reconcile;
 mod resume;
 mod source;
 pub mod stream;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -240,6 +242,7 @@ impl Task {
         }
         let mut stop = self.stop.clone();
         let resumed = tokio::select! {
+            biased;
             resumed = self.resume() => resumed,
             _ = stop.wait_for(|stop| *stop) => return None,
         };
@@ -277,6 +280,7 @@ impl Task {
         let mut failures = 0;
         loop {
             let counted = tokio::select! {
+                biased;
                 counted = self.context.source.bytes(cursor, end) => counted,
                 _ = stop.wait_for(|stop| *stop) => return Measured::ToldToStop,
             };
