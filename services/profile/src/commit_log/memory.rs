@@ -38,11 +38,18 @@ impl CommitObserver for HeadsInMemory {
 pub struct MemoryLog {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn CommitObserver>,
-    records: Mutex<Vec<Arc<Record>>>,
+    records: Mutex<Vec<Kept>>,
     /// Held over a whole append, so that the observer hears the commits in order.
     open: Mutex<bool>,
     durable: watch::Sender<Position>,
     failed: watch::Sender<Option<String>>,
+}
+
+/// A record with its encoded length, which every read counts.
+#[derive(Debug)]
+struct Kept {
+    record: Arc<Record>,
+    bytes: usize,
 }
 
 impl MemoryLog {
@@ -85,7 +92,10 @@ impl MemoryLog {
         if deadline.is_some_and(|deadline| self.clock.monotonic() >= deadline) {
             return refused(NotWritten::DeadlineExceeded);
         }
-        locked(&self.records).push(record.clone());
+        locked(&self.records).push(Kept {
+            record: record.clone(),
+            bytes: encoded.len(),
+        });
         self.observer.committed(std::slice::from_ref(&record));
         self.durable.send_replace(position);
         Ok(record)
@@ -108,15 +118,10 @@ impl CommitLog for MemoryLog {
         let mut budget = ReadBudget::new(limits);
         let records = locked(&self.records);
         let newer = records.iter().skip(from);
-        let mut encoded = Vec::new();
         Ok(newer
-            .take_while(|record| record.position.0 <= durable)
-            .take_while(|record| {
-                encoded.clear();
-                record.encode_into(&mut encoded);
-                budget.takes(encoded.len())
-            })
-            .cloned()
+            .take_while(|kept| kept.record.position.0 <= durable)
+            .take_while(|kept| budget.takes(kept.bytes))
+            .map(|kept| kept.record.clone())
             .collect())
     }
 
@@ -126,7 +131,9 @@ impl CommitLog for MemoryLog {
         }
         let at = position.0.checked_sub(1);
         let at = at.and_then(|at| usize::try_from(at).ok());
-        Ok(at.and_then(|at| locked(&self.records).get(at).cloned()))
+        let records = locked(&self.records);
+        let kept = at.and_then(|at| records.get(at));
+        Ok(kept.map(|kept| kept.record.clone()))
     }
 
     fn durable(&self) -> watch::Receiver<Position> {
