@@ -39,7 +39,9 @@ pub(crate) fn only_its_own_commit(answered: &Answered<'_>) -> Result<(), String>
             && record.request_hash == order.request_hash
     };
     let holds = answered.new.len() <= 1 && answered.new.iter().all(own);
-    require(holds, || "I2: the log got another commit than was ordered".to_owned())
+    require(holds, || {
+        "I2: the log got another commit than was ordered".to_owned()
+    })
 }
 
 /// I1: what was acknowledged is in the log. I6: what was refused left no trace.

@@ -140,7 +140,8 @@ impl Downstream {
         let bound = Duration::from_secs(CATCH_UP_S_MAX);
         if let Some(relay) = &self.relay {
             let mut status = relay.watch();
-            let caught_up = status.wait_for(|it| it.state == RelayState::Running && it.acked == end);
+            let caught_up =
+                status.wait_for(|it| it.state == RelayState::Running && it.acked == end);
             let waited = tokio::time::timeout(bound, caught_up).await;
             self.check()?;
             require(waited.is_ok(), || {

@@ -141,9 +141,8 @@ impl Ledger {
         let mut remembered = story
             .into_iter()
             .flat_map(|story| story.remembered(record.at.0));
-        let twice = remembered.any(|earlier| {
-            earlier.key.map(|key| key.hash) == record.key.map(|key| key.hash)
-        });
+        let twice = remembered
+            .any(|earlier| earlier.key.map(|key| key.hash) == record.key.map(|key| key.hash));
         require(!twice, || {
             format!("I2: a key was committed twice for {}", record.user)
         })
@@ -151,7 +150,8 @@ impl Ledger {
 
     /// I1: nothing that was ever in the log is gone or another now.
     pub(crate) fn is_the_log(&self, log: &[Arc<Record>]) -> Result<(), String> {
-        let same = |(ours, now): (&Arc<Record>, &Arc<Record>)| Arc::ptr_eq(ours, now) || ours == now;
+        let same =
+            |(ours, now): (&Arc<Record>, &Arc<Record>)| Arc::ptr_eq(ours, now) || ours == now;
         let whole = log.len() == self.records.len() && self.records.iter().zip(log).all(same);
         require(whole, || "I1: the log is another one now".to_owned())
     }

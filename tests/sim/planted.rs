@@ -82,7 +82,11 @@ impl CommitLog for AppliedFirst {
 
 /// A relay without the chain, which writes down how far it is before the stream has the event: what
 /// was under way when it dies, or when the stream did not answer, is never sent.
-pub(crate) async fn careless_relay(log: Arc<FaultyLog>, stream: Arc<SimStream>, sent: Arc<Mutex<u64>>) {
+pub(crate) async fn careless_relay(
+    log: Arc<FaultyLog>,
+    stream: Arc<SimStream>,
+    sent: Arc<Mutex<u64>>,
+) {
     let mut durable = log.durable();
     loop {
         let after = Position(*sent.lock().unwrap());

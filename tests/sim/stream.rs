@@ -63,14 +63,20 @@ impl SimStream {
     }
 
     /// What is stored from `sequence` on, at most `messages_max`, and where the stream ends.
-    pub(crate) fn from(&self, sequence: u64, messages_max: usize) -> (Vec<(u64, EventMessage)>, u64) {
+    pub(crate) fn from(
+        &self,
+        sequence: u64,
+        messages_max: usize,
+    ) -> (Vec<(u64, EventMessage)>, u64) {
         let inner = self.0.lock().unwrap();
         let Some(stream) = &inner.stream else {
             return (Vec::new(), 0);
         };
         let found = stream.messages.range(sequence..).take(messages_max);
         (
-            found.map(|(sequence, it)| (*sequence, it.clone())).collect(),
+            found
+                .map(|(sequence, it)| (*sequence, it.clone()))
+                .collect(),
             stream.last,
         )
     }
