@@ -11,6 +11,7 @@ use profile_messages::{Contact, OrgId, ProfileFields, UserId, UserState};
 
 use crate::dice::Dice;
 use crate::ledger::Ledger;
+use crate::planted::Plant;
 use crate::require;
 use crate::stream::SimStream;
 
@@ -27,6 +28,7 @@ pub(crate) struct Consumer {
     seen: BTreeSet<(String, u32, u64)>,
     users: BTreeMap<String, Known>,
     delivered: u64,
+    plant: Plant,
 }
 
 /// What a consumer knows of a user by its events alone.
@@ -37,13 +39,14 @@ struct Known {
 }
 
 impl Consumer {
-    pub(crate) fn new(dice: Dice) -> Consumer {
+    pub(crate) fn new(dice: Dice, plant: Plant) -> Consumer {
         Consumer {
             dice,
             next_sequence: 1,
             seen: BTreeSet::new(),
             users: BTreeMap::new(),
             delivered: 0,
+            plant,
         }
     }
 
@@ -96,7 +99,8 @@ impl Consumer {
         })?;
         let (event, epoch) = decoded(message)?;
         let name = (event.subject.clone(), epoch, event.userversion);
-        if !self.seen.insert(name) {
+        let is_new = self.seen.insert(name);
+        if !is_new && self.plant != Plant::ConsumerForgets {
             return Ok(());
         }
         let known = self.users.entry(event.subject.clone()).or_default();

@@ -42,7 +42,7 @@ impl Downstream {
             stream: Arc::new(SimStream::new(Dice::new(seed, 4))),
             slots: Arc::new(SimSlots::new(Dice::new(seed, 5))),
             relay: None,
-            consumer: Consumer::new(Dice::new(seed, 6)),
+            consumer: Consumer::new(Dice::new(seed, 6), plant),
             plant,
             careless: None,
             careless_cursor: Arc::default(),

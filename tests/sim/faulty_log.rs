@@ -118,7 +118,8 @@ impl FaultyLog {
             | Plant::ForgetsAcknowledged
             | Plant::AppliesBeforeAppending
             | Plant::RelaySkipsAnEvent
-            | Plant::AnswersOutOfOrder => {}
+            | Plant::ConsumerForgets
+            | Plant::Overtakes => {}
         }
         commit
     }

@@ -73,10 +73,6 @@ impl Ledger {
         self.records.get(index)
     }
 
-    pub(crate) fn records(&self) -> &[Arc<Record>] {
-        &self.records
-    }
-
     pub(crate) fn story(&self, user: &UserId) -> Option<&Story> {
         self.users.get(user)
     }

@@ -26,8 +26,11 @@ mod stream;
 mod trace;
 mod world;
 
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Mutex;
+
 use planted::Plant;
-use world::run;
 
 const SEEDS_DEFAULT: u64 = 200;
 const STEPS: usize = 250;
@@ -35,7 +38,7 @@ const SERVICE_SEEDS_DEFAULT: u64 = 20;
 const ROUNDS: u32 = 40;
 
 /// The seeds to run: `SEED` alone, or so many as the variable `count_name` says.
-fn seeds(count_name: &str, count_default: u64) -> std::ops::Range<u64> {
+fn seeds(count_name: &str, count_default: u64) -> Range<u64> {
     let number = |name: &str| {
         std::env::var(name)
             .ok()
@@ -47,56 +50,79 @@ fn seeds(count_name: &str, count_default: u64) -> std::ops::Range<u64> {
     }
 }
 
+/// Runs every seed, on as many threads as there are; a world never leaves its thread.
+///
+/// # Panics
+/// With the lowest seed that breaks a promise, and how to see it again.
+fn every<T: Send>(seeds: Range<u64>, run: impl Fn(u64) -> Result<T, String> + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    println!("seeds {seeds:?} on {threads} threads");
+    let (left, ended) = (Mutex::new(seeds), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let Some(seed) = left.lock().unwrap().next() else {
+                        return;
+                    };
+                    let result = run(seed);
+                    if result.is_err() {
+                        // No later one is begun; an earlier one may still fail.
+                        *left.lock().unwrap() = 0..0;
+                    }
+                    ended.lock().unwrap().push((seed, result));
+                }
+            });
+        }
+    });
+    let mut ended = ended.into_inner().unwrap();
+    ended.sort_by_key(|(seed, _)| *seed);
+    let checked = ended.into_iter().map(|(seed, result)| match result {
+        Ok(report) => report,
+        Err(broken) => panic!("seed {seed}: {broken}; replay with: make sim SEED={seed}"),
+    });
+    checked.collect()
+}
+
 fn require(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(broken()) }
 }
 
 #[test]
 fn every_promise_holds_on_a_faulty_log() {
-    for seed in seeds("SEEDS", SEEDS_DEFAULT) {
-        if let Err(broken) = run(seed, STEPS, Plant::Nothing) {
-            panic!("seed {seed}: {broken}; replay with: make sim SEED={seed}");
-        }
-    }
-}
-
-#[test]
-fn the_same_seed_gives_the_same_trace() {
-    for seed in 0..24 {
-        let first = run(seed, STEPS, Plant::Nothing).unwrap();
-        assert_eq!(run(seed, STEPS, Plant::Nothing).unwrap(), first, "{seed}");
-        let other = run(seed + 100, STEPS, Plant::Nothing).unwrap();
-        assert_ne!(other, first, "{seed}");
-    }
+    let seeds = seeds("SEEDS", SEEDS_DEFAULT);
+    let reports = every(seeds, |seed| world::run(seed, STEPS, Plant::Nothing));
+    let sum = reports.into_iter().reduce(world::Report::and);
+    println!("{sum:#?}");
 }
 
 #[test]
 fn every_promise_holds_through_gateway_and_actors() {
-    let mut sum = (0, 0, 0, 0);
-    for seed in seeds("SERVICE_SEEDS", SERVICE_SEEDS_DEFAULT) {
-        match service_world::run(seed, ROUNDS, Plant::Nothing) {
-            Ok(report) => {
-                sum.0 += report.counts.done;
-                sum.1 += report.counts.overloaded;
-                sum.2 += report.passivations;
-                sum.3 += report.deaths;
-            }
-            Err(broken) => panic!("seed {seed}: {broken}; replay with: make sim SEED={seed}"),
-        }
-    }
-    println!("{sum:?}");
+    let seeds = seeds("SERVICE_SEEDS", SERVICE_SEEDS_DEFAULT);
+    let reports = every(seeds, |seed| {
+        service_world::run(seed, ROUNDS, Plant::Nothing)
+    });
+    let sum = reports.into_iter().reduce(service_world::Report::and);
+    println!("{sum:#?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let trace = |seed| world::run(seed, STEPS, Plant::Nothing).map(|report| report.trace);
+    every(0..24, |seed| {
+        let first = trace(seed)?;
+        require(trace(seed)? == first, || "another trace".to_owned())?;
+        require(trace(seed + 100)? != first, || "no trace at all".to_owned())
+    });
 }
 
 #[test]
 fn the_same_seed_gives_the_same_trace_through_gateway_and_actors() {
-    let trace = |seed| {
-        service_world::run(seed, ROUNDS, Plant::Nothing)
-            .unwrap()
-            .trace
-    };
-    for seed in 0..20 {
-        let first = trace(seed);
-        assert_eq!(trace(seed), first, "{seed}");
-        assert_ne!(trace(seed + 100), first, "{seed}");
-    }
+    let run = |seed| service_world::run(seed, ROUNDS, Plant::Nothing);
+    let trace = |seed| run(seed).map(|report| report.trace);
+    every(0..20, |seed| {
+        let first = trace(seed)?;
+        require(trace(seed)? == first, || "another trace".to_owned())?;
+        require(trace(seed + 100)? != first, || "no trace at all".to_owned())
+    });
 }

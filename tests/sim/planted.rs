@@ -26,8 +26,10 @@ pub(crate) enum Plant {
     AppliesBeforeAppending,
     /// Moves its cursor before the stream has the event.
     RelaySkipsAnEvent,
-    /// A gateway that lets a user's commands overtake each other; service level only.
-    AnswersOutOfOrder,
+    /// A consumer that takes what comes again for something new.
+    ConsumerForgets,
+    /// Requests that overtake each other on their way in; for the whole service only.
+    Overtakes,
 }
 
 /// Tells the entity that everything is written, so that it applies at once; the commit comes to the log

@@ -47,6 +47,17 @@ pub(crate) struct Counts {
     pub(crate) unknown: u64,
 }
 
+impl Counts {
+    pub(crate) fn and(self, other: Counts) -> Counts {
+        Counts {
+            done: self.done + other.done,
+            refused: self.refused + other.refused,
+            overloaded: self.overloaded + other.overloaded,
+            unknown: self.unknown + other.unknown,
+        }
+    }
+}
+
 impl Conversation {
     pub(crate) fn sent(&mut self, sent: &Sent, key: Option<Hash16>) {
         let Some(key) = key else { return };

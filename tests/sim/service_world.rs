@@ -40,8 +40,21 @@ const BURST_BYTES_MAX: u64 = BURST_MAX as u64 * 2 * 1024;
 pub(crate) struct Report {
     pub(crate) trace: u64,
     pub(crate) counts: Counts,
+    pub(crate) commits: u64,
     pub(crate) passivations: u64,
     pub(crate) deaths: u64,
+}
+
+impl Report {
+    pub(crate) fn and(self, other: Report) -> Report {
+        Report {
+            trace: self.trace ^ other.trace,
+            counts: self.counts.and(other.counts),
+            commits: self.commits + other.commits,
+            passivations: self.passivations + other.passivations,
+            deaths: self.deaths + other.deaths,
+        }
+    }
 }
 
 struct World {
@@ -87,6 +100,7 @@ pub(crate) fn run(seed: u64, rounds: u32, plant: Plant) -> Result<Report, String
     }
     world.report.trace = world.trace.hash();
     world.report.counts = world.conversation.counts;
+    world.report.commits = world.ledger.end().0;
     Ok(world.report)
 }
 
@@ -174,7 +188,7 @@ impl World {
             let key = wish.is_the_callers().then(|| wish.key.to_string());
             burst.push(self.entering(wish, key));
         }
-        if self.plant == Plant::AnswersOutOfOrder {
+        if self.plant == Plant::Overtakes {
             burst.reverse();
         }
         for sent in burst {

@@ -9,8 +9,8 @@ use profile::clock::Clock;
 use profile::commit_log::{AppendError, CommitLog, CommitObserver};
 use profile::entity::{Done, EntityPorts, Order, ProfileEntity, Verdict};
 use profile::error::ServiceError;
-use profile_messages::event::EventPayload;
-use profile_messages::record::Hash16;
+use profile_messages::event::{EventKind, EventPayload};
+use profile_messages::record::{Hash16, Record};
 use profile_messages::{Position, UserId};
 
 use crate::checks::{self, Answered};
@@ -30,6 +30,43 @@ const NO_GROUPS: u32 = 0;
 
 type Outcome = Result<Done, ServiceError>;
 
+/// What one seed came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) trace: u64,
+    pub(crate) commits: u64,
+    /// Commits that were found after the process had died in their append.
+    pub(crate) kept_at_death: u64,
+    /// Appends that were lost with the process.
+    pub(crate) lost_at_death: u64,
+    pub(crate) unknown: u64,
+    /// Answers out of the memory of a key.
+    pub(crate) repeated: u64,
+    pub(crate) refused: u64,
+    pub(crate) removed: u64,
+    pub(crate) relay_starts: u64,
+    pub(crate) delivered: u64,
+    pub(crate) delivered_new: u64,
+}
+
+impl Report {
+    pub(crate) fn and(self, other: Report) -> Report {
+        Report {
+            trace: self.trace ^ other.trace,
+            commits: self.commits + other.commits,
+            kept_at_death: self.kept_at_death + other.kept_at_death,
+            lost_at_death: self.lost_at_death + other.lost_at_death,
+            unknown: self.unknown + other.unknown,
+            repeated: self.repeated + other.repeated,
+            refused: self.refused + other.refused,
+            removed: self.removed + other.removed,
+            relay_starts: self.relay_starts + other.relay_starts,
+            delivered: self.delivered + other.delivered,
+            delivered_new: self.delivered_new + other.delivered_new,
+        }
+    }
+}
+
 struct World {
     dice: Dice,
     load: Load,
@@ -45,11 +82,12 @@ struct World {
     /// Wishes that nobody knows the end of, by key.
     open: BTreeMap<u64, Wish>,
     trace: Trace,
+    report: Report,
     plant: Plant,
 }
 
-/// Runs one seed; returns the hash of its trace.
-pub(crate) fn run(seed: u64, steps: usize, plant: Plant) -> Result<u64, String> {
+/// Runs one seed.
+pub(crate) fn run(seed: u64, steps: usize, plant: Plant) -> Result<Report, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -64,7 +102,11 @@ pub(crate) fn run(seed: u64, steps: usize, plant: Plant) -> Result<u64, String> 
         }
         let settled = world.settle().await;
         settled.map_err(|broken| format!("at the end: {broken}"))?;
-        Ok(world.trace.hash())
+        Ok(Report {
+            trace: world.trace.hash(),
+            commits: world.ledger.end().0,
+            ..world.report
+        })
     })
 }
 
@@ -99,6 +141,7 @@ impl World {
             acknowledged: BTreeMap::new(),
             open: BTreeMap::new(),
             trace: Trace::default(),
+            report: Report::default(),
             plant,
         }
     }
@@ -181,6 +224,7 @@ impl World {
             self.trace.record(record);
         }
         self.ledger.take(&new)?;
+        self.count(&new, result.as_ref());
         self.note(&wish, identity, result.as_ref());
         match result {
             Some(_) => Ok(()),
@@ -201,7 +245,8 @@ impl World {
             | Plant::NoVersionCheck
             | Plant::KeyNotWithCommit
             | Plant::RelaySkipsAnEvent
-            | Plant::AnswersOutOfOrder => entity.execute(order, &self.ports).await,
+            | Plant::ConsumerForgets
+            | Plant::Overtakes => entity.execute(order, &self.ports).await,
         };
         match verdict {
             Verdict::Answered(result) => (Some(entity), result),
@@ -227,6 +272,21 @@ impl World {
                 Verdict::Answered(Err(error))
             }
         }
+    }
+
+    fn count(&mut self, new: &[Arc<Record>], result: Option<&Outcome>) {
+        let removed = new.iter().filter(|it| it.kind == EventKind::Removed);
+        let report = &mut self.report;
+        report.removed += removed.count() as u64;
+        let counter = match result {
+            None if new.is_empty() => &mut report.lost_at_death,
+            None => &mut report.kept_at_death,
+            Some(Ok(done)) if done.kind.is_some() && new.is_empty() => &mut report.repeated,
+            Some(Ok(_)) => return,
+            Some(Err(ServiceError::OutcomeUnknown { .. })) => &mut report.unknown,
+            Some(Err(_)) => &mut report.refused,
+        };
+        *counter += 1;
     }
 
     fn note(&mut self, wish: &Wish, identity: (Hash16, Hash16), result: Option<&Outcome>) {
@@ -275,6 +335,7 @@ impl World {
     /// Ends the relay wherever it is, and starts the next one.
     async fn start_relay(&mut self) -> Result<(), String> {
         self.downstream.kill();
+        self.report.relay_starts += 1;
         let (view, clock) = (self.memory.view(), Arc::clone(&self.clock));
         let lag = self.memory.new_lag();
         let downstream = &mut self.downstream;
@@ -313,6 +374,7 @@ impl World {
         let (delivered, new) = self.downstream.settle(&self.ledger).await?;
         self.trace.number(delivered);
         self.trace.number(new);
+        (self.report.delivered, self.report.delivered_new) = (delivered, new);
         Ok(())
     }
 }
