@@ -20,6 +20,8 @@ mod resume;
 pub mod slots;
 mod source;
 pub mod stream;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -281,6 +283,7 @@ impl Task {
         }
         let mut stop = self.stop.clone();
         let resumed = tokio::select! {
+            biased;
             resumed = self.resume() => resumed,
             _ = stop.wait_for(|stop| *stop) => return None,
         };
@@ -318,6 +321,7 @@ impl Task {
         let mut failures = 0;
         loop {
             let counted = tokio::select! {
+                biased;
                 counted = self.context.source.bytes(cursor, end) => counted,
                 _ = stop.wait_for(|stop| *stop) => return Measured::ToldToStop,
             };

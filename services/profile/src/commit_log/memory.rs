@@ -40,12 +40,19 @@ impl CommitObserver for HeadsInMemory {
 pub struct MemoryLog {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn CommitObserver>,
-    records: Mutex<BTreeMap<Position, Arc<Record>>>,
+    records: Mutex<BTreeMap<Position, Kept>>,
     dropped_through: Mutex<Position>,
     /// Held over a whole append, so that the observer hears the commits in order.
     open: Mutex<bool>,
     durable: watch::Sender<Position>,
     failed: watch::Sender<Option<String>>,
+}
+
+/// A record with its encoded length, which every read counts.
+#[derive(Debug)]
+struct Kept {
+    record: Arc<Record>,
+    bytes: usize,
 }
 
 impl MemoryLog {
@@ -89,7 +96,11 @@ impl MemoryLog {
         if deadline.is_some_and(|deadline| self.clock.monotonic() >= deadline) {
             return refused(NotWritten::DeadlineExceeded);
         }
-        locked(&self.records).insert(position, record.clone());
+        let kept = Kept {
+            record: record.clone(),
+            bytes: encoded.len(),
+        };
+        locked(&self.records).insert(position, kept);
         self.observer.committed(std::slice::from_ref(&record));
         self.durable.send_replace(position);
         Ok(record)
@@ -107,7 +118,7 @@ impl MemoryLog {
         let until = until.min(*self.durable.borrow());
         let old: Vec<_> = locked(&self.records)
             .range(..=until)
-            .map(|(_, record)| Arc::clone(record))
+            .map(|(_, kept)| Arc::clone(&kept.record))
             .collect();
         let mut report = CompactionReport {
             records_read: old.len() as u64,
@@ -151,15 +162,9 @@ impl CommitLog for MemoryLog {
         let mut budget = ReadBudget::new(limits);
         let records = locked(&self.records);
         let newer = records.range((Excluded(after), Included(durable)));
-        let mut encoded = Vec::new();
         Ok(newer
-            .map(|(_, record)| record)
-            .take_while(|record| {
-                encoded.clear();
-                record.encode_into(&mut encoded);
-                budget.takes(encoded.len())
-            })
-            .cloned()
+            .take_while(|(_, kept)| budget.takes(kept.bytes))
+            .map(|(_, kept)| kept.record.clone())
             .collect())
     }
 
@@ -167,7 +172,8 @@ impl CommitLog for MemoryLog {
         if position > *self.durable.borrow() {
             return Ok(None);
         }
-        Ok(locked(&self.records).get(&position).cloned())
+        let records = locked(&self.records);
+        Ok(records.get(&position).map(|kept| kept.record.clone()))
     }
 
     fn durable(&self) -> watch::Receiver<Position> {

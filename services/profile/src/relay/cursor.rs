@@ -57,6 +57,7 @@ impl Cursor {
         let end = end.shared();
         while end.peek().is_none() {
             tokio::select! {
+                biased;
                 _ = acked.changed() => {}
                 _ = end.clone() => {}
             }

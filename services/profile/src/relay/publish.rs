@@ -71,7 +71,9 @@ impl<'a> Window<'a> {
                 return self.trouble;
             }
             let open = !closing && self.under_way.len() < self.messages_max;
+            // No branch starves another: `stop` and the log's end are looked at in every turn of the loop.
             tokio::select! {
+                biased;
                 Some(landed) = self.under_way.next() => self.land(landed),
                 moved = self.durable.changed(), if open => {
                     if moved.is_err() {
