@@ -62,6 +62,20 @@ pub(crate) enum Output {
     OtherVersion { current: u64 },
 }
 
+impl Output {
+    /// For tallies.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Output::Seen { .. } => "seen",
+            Output::Done { .. } => "done",
+            Output::NotFound => "not found",
+            Output::AlreadyExists => "already exists",
+            Output::NotChanged => "not changed",
+            Output::OtherVersion { .. } => "other version",
+        }
+    }
+}
+
 impl State {
     /// What `input` is told in this state, and the state after it.
     pub(crate) fn execute(&self, input: &Input) -> (Output, State) {
