@@ -21,7 +21,7 @@ pub(crate) enum Fault {
     FreezeBus(Duration),
     /// kill -9 of nats-server, and its next start.
     KillBus,
-    /// Both at once: the service starts first and waits for the bus.
+    /// Both are gone at once.
     KillBoth,
 }
 
@@ -79,9 +79,8 @@ impl Fault {
             Fault::KillBoth => {
                 world.server.kill();
                 world.service.kill();
-                let lines = world.service.start_unready();
                 world.server.start_again();
-                World::await_ready(&lines);
+                world.service.start_again();
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use profile_tests::caller::{Caller, Identity};
@@ -108,12 +107,6 @@ impl World {
     pub(crate) fn let_pass(&self, how_long: Duration) {
         let pause = async { timeout(how_long, std::future::pending::<()>()).await };
         let _ = self.runtime.block_on(pause);
-    }
-
-    pub(crate) fn await_ready(lines: &Receiver<String>) {
-        let mut lines = std::iter::from_fn(|| lines.recv_timeout(SILENCE).ok());
-        let is_ready = |line: String| line.contains("\"message\":\"ready\"");
-        assert!(lines.any(is_ready), "the service does not get ready");
     }
 
     fn connect(&mut self, count: usize) {
