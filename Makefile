@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance linearizability soak
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -45,3 +45,13 @@ acceptance: ## what README.md promises, checked in Python (needs `make run` up, 
 	@test -f $(RUN_DIR)/env.sh || \
 		{ echo "acceptance: no $(RUN_DIR)/env.sh. Advice: make run, in another terminal" >&2; exit 1; }
 	@. $(RUN_DIR)/env.sh && PROFILE_DATA_DIR=$(RUN_DIR)/data python3 tests/acceptance/acceptance.py
+
+linearizability: ## 200 recorded histories of 2,000 operations under faults (HISTORIES=N, OPS=N, SEED=N)
+	cargo build --locked --profile=checks --bins
+	HISTORIES=$${HISTORIES:-200} OPS=$${OPS:-2000} \
+		cargo test --locked --profile=checks -p profile-tests --test linearizability -- --nocapture
+
+soak: ## an hour of mixed load with faults, and a million requests that time out (MINUTES=N, DOCS=1: pictures)
+	TIMED_OUT_REQUESTS=1000000 cargo test --locked --profile=checks -p profile --lib inbox -- --nocapture
+	cargo build --locked --profile=checks --bins
+	MINUTES=$${MINUTES:-60} cargo test --locked --profile=checks -p profile-tests --test soak -- --nocapture
