@@ -1,11 +1,13 @@
 //! Everything against a real nats-server, in one binary: a module for each subject.
 
 mod edge;
+mod formats;
 mod micro;
 mod nats_edge;
 mod nats_shutdown;
 mod permissions;
 mod relay;
+mod repeats;
 mod schemas;
 mod service;
 mod start;

@@ -51,7 +51,8 @@ pub enum CursorError {
     )]
     ForeignStore { found: String, ours: String },
     #[error(
-        "the relay's cursor has format {0}, written by a newer release (this one knows {FORMAT})"
+        "the relay's cursor has format {0} of a newer release, this one knows up to {FORMAT}: run the \
+         release that wrote it, or a newer one"
     )]
     Newer(u16),
     #[error("a store id is 1 to {STORE_ID_BYTES_MAX} bytes long")]

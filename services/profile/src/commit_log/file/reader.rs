@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use profile_messages::Position;
-use profile_messages::record::Record;
+use profile_messages::record::{Record, RecordError};
 use tokio::sync::watch;
 
 use super::frame::{FrameCodec, FrameHeader, NotAFrame, records};
@@ -169,7 +169,11 @@ impl Reader {
                 Ok(frame) => frame,
                 Err(NotAFrame::Bad) => return Err(damaged("no frame where one must be")),
                 Err(NotAFrame::Newer(format)) => {
-                    return Err(damaged(&format!("format {format} of a newer release")));
+                    return Err(newer(
+                        &name,
+                        expected,
+                        &format!("a frame of format {format}"),
+                    ));
                 }
             };
             if header.first != expected || header.last() > end {
@@ -182,7 +186,13 @@ impl Reader {
                 if !budget.takes(bytes.len()) {
                     return Ok(false);
                 }
-                let record = Record::decode(bytes).map_err(|error| damaged(&error.to_string()))?;
+                let record = Record::decode(bytes).map_err(|error| match error {
+                    RecordError::Newer(format) => {
+                        let what = format!("a record of format {format}");
+                        newer(&name, Position(position), &what)
+                    }
+                    RecordError::Damaged(_) => damaged(&error.to_string()),
+                })?;
                 if record.0.position != Position(position) {
                     return Err(damaged("a record of another position"));
                 }
@@ -212,5 +222,12 @@ fn damaged(name: &str, offset: u64, position: Position, what: &str) -> ReadError
     ReadError::Damaged {
         place: format!("position {position}, {name}, byte {offset}"),
         what: format!("{what}; stop the service and restore this segment from the backup"),
+    }
+}
+
+fn newer(name: &str, position: Position, what: &str) -> ReadError {
+    ReadError::Damaged {
+        place: format!("position {position}, {name}"),
+        what: format!("{what} of a newer release; run the release that wrote it, or a newer one"),
     }
 }

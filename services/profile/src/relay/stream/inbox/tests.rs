@@ -88,9 +88,8 @@ async fn time_out<F: Future<Output = bool>>(count: u64, one: impl Fn() -> F) {
     }
 }
 
-/// Bytes that a request leaves behind, once everything that is needed once is there.
-async fn growth<F: Future<Output = bool>>(one: impl Fn() -> F) -> u64 {
-    let requests = requests();
+/// Bytes that each of so many requests leaves behind, once everything that is needed once is there.
+async fn growth<F: Future<Output = bool>>(requests: u64, one: impl Fn() -> F) -> u64 {
     time_out(REQUESTS_DEFAULT / 5, &one).await;
     let before = rss_bytes();
     time_out(requests, &one).await;
@@ -105,7 +104,7 @@ async fn a_request_that_timed_out_leaves_nothing_behind() {
         return;
     }
     let inbox = Inbox::new(silent_bus().await, TIMEOUT);
-    let each = growth(async || {
+    let each = growth(requests(), async || {
         let (subject, headers) = ("nobody.listens".to_owned(), HeaderMap::new());
         let sent = inbox
             .send(subject, headers, Bytes::from_static(b"{}"))
@@ -133,7 +132,7 @@ async fn async_nats_keeps_an_entry_for_every_request_that_timed_out() {
         return;
     }
     let client = silent_bus().await;
-    let each = growth(async || {
+    let each = growth(REQUESTS_DEFAULT, async || {
         let request = async_nats::Request::new().timeout(Some(TIMEOUT));
         let answer = client.send_request("nobody.listens", request).await;
         answer.is_err_and(|error| error.kind() == async_nats::RequestErrorKind::TimedOut)
