@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use profile_messages::Position;
-use profile_messages::record::{Record, RecordError};
+use profile_messages::record::Record;
 use tokio::sync::watch;
 
 use super::frame::{FrameCodec, FrameHeader, NotAFrame, records};
@@ -168,13 +168,7 @@ impl Reader {
             let (header, bytes) = match scanner.frame_at(offset).map_err(io)? {
                 Ok(frame) => frame,
                 Err(NotAFrame::Bad) => return Err(damaged("no frame where one must be")),
-                Err(NotAFrame::Newer(format)) => {
-                    return Err(newer(
-                        &name,
-                        expected,
-                        &format!("a frame of format {format}"),
-                    ));
-                }
+                Err(NotAFrame::Newer(format)) => return Err(newer(&name, expected, format)),
             };
             if header.first != expected || header.last() > end {
                 return Err(damaged("a frame of other positions"));
@@ -186,13 +180,7 @@ impl Reader {
                 if !budget.takes(bytes.len()) {
                     return Ok(false);
                 }
-                let record = Record::decode(bytes).map_err(|error| match error {
-                    RecordError::Newer(format) => {
-                        let what = format!("a record of format {format}");
-                        newer(&name, Position(position), &what)
-                    }
-                    RecordError::Damaged(_) => damaged(&error.to_string()),
-                })?;
+                let record = Record::decode(bytes).map_err(|error| damaged(&error.to_string()))?;
                 if record.0.position != Position(position) {
                     return Err(damaged("a record of another position"));
                 }
@@ -225,9 +213,11 @@ fn damaged(name: &str, offset: u64, position: Position, what: &str) -> ReadError
     }
 }
 
-fn newer(name: &str, position: Position, what: &str) -> ReadError {
+fn newer(name: &str, position: Position, format: u16) -> ReadError {
     ReadError::Damaged {
         place: format!("position {position}, {name}"),
-        what: format!("{what} of a newer release; run the release that wrote it, or a newer one"),
+        what: format!(
+            "format {format} of a newer release; run the release that wrote it, or a newer one"
+        ),
     }
 }
