@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -53,3 +53,13 @@ space: ## ten million updates of a million users: how much the data directory ta
 damage: ## one damaged file of the data directory, 500 times (DAMAGES=N, SEED=N replays from there)
 	cargo build --locked --bins
 	DAMAGES=$${DAMAGES:-500} cargo test --locked -p profile-tests --test damage -- --nocapture
+
+linearizability: ## 200 recorded histories of 2,000 operations under faults (HISTORIES=N, OPS=N, SEED=N)
+	cargo build --locked --profile=checks --bins
+	HISTORIES=$${HISTORIES:-200} OPS=$${OPS:-2000} \
+		cargo test --locked --profile=checks -p profile-tests --test linearizability -- --nocapture
+
+soak: ## an hour of mixed load with faults, and a million requests that time out (MINUTES=N, DOCS=1: pictures)
+	TIMED_OUT_REQUESTS=1000000 cargo test --locked --profile=checks -p profile --lib inbox -- --nocapture
+	cargo build --locked --profile=checks --bins
+	MINUTES=$${MINUTES:-60} cargo test --locked --profile=checks -p profile-tests --test soak -- --nocapture

@@ -2,11 +2,13 @@
 
 mod edge;
 mod erasure;
+mod formats;
 mod micro;
 mod nats_edge;
 mod nats_shutdown;
 mod permissions;
 mod relay;
+mod repeats;
 mod schemas;
 mod service;
 mod start;

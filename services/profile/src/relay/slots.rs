@@ -89,7 +89,10 @@ pub enum SlotError {
         found: String,
         ours: String,
     },
-    #[error("{kind} has format {format}, written by a newer release (this one knows {FORMAT})")]
+    #[error(
+        "{kind} has format {format} of a newer release, this one knows up to {FORMAT}: run the release \
+         that wrote it, or a newer one"
+    )]
     Newer { kind: Kind, format: u16 },
     #[error("a store id is 1 to {STORE_ID_BYTES_MAX} bytes long")]
     StoreId,

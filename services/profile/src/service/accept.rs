@@ -105,13 +105,16 @@ impl ProfileService {
     ) -> Result<Accepted, ServiceError> {
         let command = validate::patch(body).map_err(invalid)?;
         let user = parsed(user_id, Rejection::UserNotFound)?;
-        let current = self.existing_user(&user)?;
+        let current = self.known_user(&user)?;
         let itself = caller.principal.is_user(&user, &current.org);
         if !itself {
             let permission = Permission::UserWrite;
             let (auth, principal) = (&self.authenticator, &caller.principal);
             let authorized = auth.authorize_in_command(principal, permission, &current.org);
-            authorized.map_err(ServiceError::Auth)?;
+            authorized.map_err(|error| match current.state {
+                Some(_) => ServiceError::Auth(error),
+                None => ServiceError::Rejected(Rejection::UserNotFound),
+            })?;
         }
         Ok(Accepted {
             operation: Operation::Patch.name(),
@@ -126,7 +129,7 @@ impl ProfileService {
         let Some(Target { user, org }) = caller.me() else {
             return Err(unknown);
         };
-        if self.existing_user(&user)?.org != org {
+        if self.known_user(&user)?.org != org {
             return Err(unknown);
         }
         Ok(Accepted {
@@ -136,11 +139,12 @@ impl ProfileService {
         })
     }
 
-    fn existing_user(&self, user: &UserId) -> Result<std::sync::Arc<CurrentUser>, ServiceError> {
+    /// A removed one too: the command may be the repetition of one that was done before, so its actor
+    /// refuses it or remembers it.
+    fn known_user(&self, user: &UserId) -> Result<std::sync::Arc<CurrentUser>, ServiceError> {
         let current = self.ports.view.user(user);
-        let current = current
-            .map_err(|_| ServiceError::Unavailable("the current view cannot be read"))?
-            .filter(|current| current.state.is_some());
+        let current =
+            current.map_err(|_| ServiceError::Unavailable("the current view cannot be read"))?;
         current.ok_or(ServiceError::Rejected(Rejection::UserNotFound))
     }
 }

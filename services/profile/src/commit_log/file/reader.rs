@@ -278,9 +278,7 @@ fn frame<'a>(
     let (header, bytes) = match found.map_err(|error| unreadable(name, &error))? {
         Ok(frame) => frame,
         Err(NotAFrame::Bad) => return Err(damaged("no frame where one must be")),
-        Err(NotAFrame::Newer(format)) => {
-            return Err(damaged(&format!("format {format} of a newer release")));
-        }
+        Err(NotAFrame::Newer(format)) => return Err(newer(name, expected, format)),
     };
     if header.first != expected || header.last() > end {
         return Err(damaged("a frame of other positions"));
@@ -325,4 +323,13 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn newer(name: &str, position: Position, format: u16) -> ReadError {
+    ReadError::Damaged {
+        place: format!("position {position}, {name}"),
+        what: format!(
+            "format {format} of a newer release; run the release that wrote it, or a newer one"
+        ),
+    }
 }

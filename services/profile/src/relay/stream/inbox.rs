@@ -155,3 +155,6 @@ async fn deliver(mut subscriber: Subscriber, waiting: Arc<Waiting>) {
     }
     waiting.lock().clear();
 }
+
+#[cfg(test)]
+mod tests;

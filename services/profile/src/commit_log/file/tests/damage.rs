@@ -163,6 +163,24 @@ fn a_newer_segment_or_frame_is_refused_by_its_format() {
 }
 
 #[test]
+fn a_newer_record_is_refused_by_its_format() {
+    let disk = SimulatedDisk::new(1);
+    let mut log = Steps::open(&disk).unwrap();
+    log.append(1, 100).unwrap();
+    let file = disk.open(&segment_path(1)).unwrap();
+    let whole = crate::file_system::read_whole(&disk, &segment_path(1), usize::MAX).unwrap();
+    let mut frame = whole[HEADER..].to_vec();
+    drop(log);
+    let codec = FrameCodec::new(open_dir(&disk).frame_magic());
+    frame.truncate(codec.parse(&frame).unwrap().length);
+    frame[frame::HEADER_BYTES + 4] = 9;
+    let sum = crc32c::crc32c_append(crc32c::crc32c(&frame[..12]), &frame[16..]);
+    frame[12..16].copy_from_slice(&sum.to_le_bytes());
+    file.write_at(&frame, HEADER as u64).unwrap();
+    assert_refused(&disk, "has format 9 of a newer release");
+}
+
+#[test]
 fn a_file_that_is_no_segment_is_named() {
     let disk = SimulatedDisk::new(1);
     several_segments(&disk);

@@ -1,0 +1,238 @@
+//! Clients of one user that write down what they ask and what they are told.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_nats::RequestErrorKind;
+use profile_tests::caller::Caller;
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use crate::model::{Input, Operation, Outcome, Output};
+use crate::plan::{self, Heard, Known, below, heard};
+
+/// Short, so that a frozen service leaves operations open.
+const ANSWER_WITHIN: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(20);
+/// A minute and more of silence.
+const ATTEMPTS_MAX: u32 = 3_000;
+/// The service remembers the last 16 keyed commands of a user. A key is repeated only while fewer than
+/// that can have come behind it: those begun since, and those of other clients that were under way.
+const KEYS_BEHIND_MAX: u64 = 8;
+
+/// What the clients of one history share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) user: String,
+    /// Operations that are still to be done.
+    pub(crate) left: AtomicU64,
+    /// With so many left the user may be removed.
+    pub(crate) removed_below: u64,
+    /// The newest version that any client was told.
+    pub(crate) version: AtomicU64,
+    pub(crate) keys: Mutex<Keys>,
+    pub(crate) started: Instant,
+    /// Operations done in all histories.
+    pub(crate) progress: watch::Sender<u64>,
+}
+
+/// Which keys may still be repeated, by the number in which they were begun.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    begun: u64,
+    open: BTreeSet<u64>,
+}
+
+impl Keys {
+    fn begin(&mut self) -> Option<u64> {
+        let oldest = self.open.first().copied().unwrap_or(self.begun);
+        if self.begun - oldest >= KEYS_BEHIND_MAX {
+            return None;
+        }
+        let number = self.begun;
+        self.open.insert(number);
+        self.begun += 1;
+        Some(number)
+    }
+}
+
+/// A bug in what is recorded, to see it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planted {
+    /// Some reads are answered from what was read long ago.
+    StaleRead,
+    /// Some updates are acknowledged and never made.
+    LostUpdate,
+}
+
+/// Every so many operations the planted bug shows.
+const PLANTED_EVERY: u64 = 20;
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) number: usize,
+    pub(crate) caller: Caller,
+    pub(crate) rng: ChaCha8Rng,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) planted: Option<Planted>,
+    /// The first thing that was read, for [`Planted::StaleRead`].
+    pub(crate) first_read: Option<Output>,
+}
+
+impl Client {
+    /// Does operations until none is left.
+    pub(crate) async fn work(mut self) -> Vec<Operation> {
+        let mut recorded = Vec::new();
+        loop {
+            let less_one = |left: u64| left.checked_sub(1);
+            let (one, other) = (Ordering::SeqCst, Ordering::SeqCst);
+            let Ok(left) = self.shared.left.fetch_update(one, other, less_one) else {
+                return recorded;
+            };
+            let known = Known {
+                version: self.shared.version.load(Ordering::SeqCst),
+                may_be_removed: left < self.shared.removed_below,
+            };
+            let name = format!("{}-{left}", self.number);
+            let input = plan::next(&mut self.rng, known, &name);
+            recorded.extend(self.record(input).await);
+            self.shared.progress.send_modify(|done| *done += 1);
+        }
+    }
+
+    /// The same connection, for a read after the work; it does not lie.
+    pub(crate) fn again(&self) -> Client {
+        Client {
+            number: self.number,
+            caller: self.caller.clone(),
+            rng: self.rng.clone(),
+            shared: Arc::clone(&self.shared),
+            planted: None,
+            first_read: None,
+        }
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.shared.user
+    }
+
+    /// Does one operation to its end. Nothing is recorded of a read that was not answered.
+    pub(crate) async fn record(&mut self, input: Input) -> Option<Operation> {
+        let number = match input.is_command() && below(&mut self.rng, 2) == 0 {
+            true => self.keys().begin(),
+            false => None,
+        };
+        let called_ns = self.now_ns();
+        let planted = match self.planted {
+            Some(bug) if below(&mut self.rng, PLANTED_EVERY) == 0 => self.lie(bug, &input),
+            Some(_) | None => None,
+        };
+        let (called_ns, outcome) = match planted {
+            Some(output) => (called_ns, self.known(output)),
+            None => self.ask(&input, number, called_ns).await,
+        };
+        if self.first_read.is_none()
+            && let Outcome::Known { output, .. } = &outcome
+            && matches!(output, Output::Seen { .. })
+        {
+            self.first_read = Some(output.clone());
+        }
+        if let Some(number) = number {
+            self.keys().open.remove(&number);
+        }
+        let is_recorded = input.is_command() || outcome != Outcome::Maybe;
+        is_recorded.then_some(Operation {
+            client: self.number,
+            input,
+            called_ns,
+            outcome,
+        })
+    }
+
+    /// Asks until the outcome is known, or open without a key to ask again with. The call is moved
+    /// behind attempts that were certainly not done.
+    async fn ask(&self, input: &Input, key: Option<u64>, called_ns: u64) -> (u64, Outcome) {
+        let caller = self.caller_for(input, key);
+        let (mut called_ns, mut is_open) = (called_ns, false);
+        for _ in 0..ATTEMPTS_MAX {
+            let request = caller.try_call(input.operation(), input.body(&self.shared.user));
+            let answer = timeout(ANSWER_WITHIN, request).await;
+            let told = match answer {
+                Ok(Ok(answer)) => heard(input, &answer),
+                Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Heard::NotDone,
+                // Also a connection that broke: who knows how far the request came.
+                Ok(Err(_)) | Err(_) => Heard::Open,
+            };
+            match told {
+                Heard::Output(output) => return (called_ns, self.known(output)),
+                Heard::Open if key.is_none() => return (called_ns, Outcome::Maybe),
+                Heard::Open => is_open = true,
+                Heard::NotDone => {
+                    pause().await;
+                    if !is_open {
+                        called_ns = self.now_ns();
+                    }
+                }
+            }
+        }
+        panic!("nobody answers client {} on {input:?}", self.number);
+    }
+
+    fn caller_for(&self, input: &Input, key: Option<u64>) -> Caller {
+        let mut caller = self.caller.clone();
+        if let Some(number) = key {
+            caller = caller.with("Idempotency-Key", &format!("key-{number}"));
+        }
+        if let Some(version) = input.expected_version() {
+            caller = caller.with("Profile-Expected-Version", &version.to_string());
+        }
+        caller
+    }
+
+    fn known(&self, output: Output) -> Outcome {
+        let told = match &output {
+            Output::Seen { version, .. } | Output::Done { version } => *version,
+            Output::OtherVersion { current } => *current,
+            Output::NotFound | Output::AlreadyExists | Output::NotChanged => 0,
+        };
+        self.shared.version.fetch_max(told, Ordering::SeqCst);
+        Outcome::Known {
+            output,
+            returned_ns: self.now_ns(),
+        }
+    }
+
+    /// What the planted bug answers to `input`, if it is about such operations.
+    fn lie(&mut self, bug: Planted, input: &Input) -> Option<Output> {
+        let newest = self.shared.version.load(Ordering::SeqCst);
+        match (bug, input) {
+            (Planted::StaleRead, Input::Get) => {
+                let first = self.first_read.clone()?;
+                let is_old = matches!(first, Output::Seen { version, .. } if version < newest);
+                is_old.then_some(first)
+            }
+            (Planted::LostUpdate, Input::Update { .. }) if newest > 0 => {
+                let version = newest + 1;
+                Some(Output::Done { version })
+            }
+            (Planted::StaleRead | Planted::LostUpdate, _) => None,
+        }
+    }
+
+    fn keys(&self) -> std::sync::MutexGuard<'_, Keys> {
+        self.shared.keys.lock().expect("the keys are not poisoned")
+    }
+
+    fn now_ns(&self) -> u64 {
+        let since = self.shared.started.elapsed().as_nanos();
+        u64::try_from(since).expect("less than 500 years")
+    }
+}
+
+async fn pause() {
+    // There is no event of a service that takes requests again: ask, a little later.
+    let _ = timeout(PAUSE, std::future::pending::<()>()).await;
+}
