@@ -46,7 +46,11 @@ pub(crate) async fn replay(auditor: &Caller, after: u64) -> Result<Page, String>
 /// A message of the stream as it arrived.
 pub(crate) fn message(sequence: u64, message: &async_nats::Message) -> Result<Message, String> {
     let headers = message.headers.as_ref();
-    let header = |name: &str| headers.and_then(|headers| headers.get(name)).map(|it| it.as_str());
+    let header = |name: &str| {
+        headers
+            .and_then(|headers| headers.get(name))
+            .map(|it| it.as_str())
+    };
     if header("Profile-Position") != Some(sequence.to_string().as_str()) {
         let says = header("Profile-Position");
         return Err(format!("I5: {sequence} calls itself {says:?}"));
@@ -60,7 +64,10 @@ pub(crate) fn message(sequence: u64, message: &async_nats::Message) -> Result<Me
     if header("Nats-Msg-Id") != Some(event.id.as_str())
         || event.removes != (kind == Some("removed"))
     {
-        return Err(format!("I5: {sequence} is {event:?} on {}", message.subject));
+        return Err(format!(
+            "I5: {sequence} is {event:?} on {}",
+            message.subject
+        ));
     }
     let event = Some(event);
     Ok(Message { sequence, event })
