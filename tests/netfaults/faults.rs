@@ -16,6 +16,8 @@ use crate::world::{RECOVERED_WITHIN, STORE_BYTES_MAX, World};
 
 /// Larger than the server's pauses between two looks at a connection.
 const HELD_MS: (u64, u64) = (300, 2_500);
+/// Ten commands of each client, so many times, are more than the server keeps for one connection.
+const SLOW_CONSUMER_ROUNDS_MAX: usize = 20;
 const FILL_BYTES: usize = 1_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -291,9 +293,22 @@ async fn forged(world: &mut World) -> Result<(), String> {
 
 async fn slow_consumer(world: &mut World) -> Result<(), String> {
     let slow = SlowConsumer::subscribe(&world.server).await;
-    world.settled(30).await?;
-    drop(slow);
-    Ok(())
+    let noticed = |world: &World| {
+        let lines = world.server.log();
+        lines
+            .iter()
+            .filter(|line| line.contains("Slow Consumer"))
+            .count()
+    };
+    let before = noticed(world);
+    for _ in 0..SLOW_CONSUMER_ROUNDS_MAX {
+        world.settled(10).await?;
+        if noticed(world) > before {
+            drop(slow);
+            return Ok(());
+        }
+    }
+    Err("the server did not notice a consumer that never reads".to_owned())
 }
 
 fn second_store(world: &World) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! A real nats-server that fails in every way, under the real process with load on it.
 //!
-//! `FAULTS=N` sets the number of faults, `SEED=N` replays a schedule.
+//! `FAULTS=N` sets the number of faults, `SEED=N` replays a schedule, `ONLY=StreamDeleted` has one kind.
 
 mod canary;
 mod check;
@@ -94,8 +94,11 @@ async fn one(world: &mut World, fault: Fault, longest: &mut Longest) -> Result<(
 /// Every kind once before any comes again.
 fn schedule(rng: &mut ChaCha8Rng, faults: usize) -> Vec<Fault> {
     let mut schedule = Vec::new();
+    let only = std::env::var("ONLY").unwrap_or_default();
     while schedule.len() < faults {
         let mut deck = Fault::ALL.to_vec();
+        deck.retain(|fault| only.is_empty() || format!("{fault:?}") == only);
+        assert!(!deck.is_empty(), "ONLY={only} is no fault");
         while !deck.is_empty() {
             let chosen = rng.next_u32() as usize % deck.len();
             schedule.push(deck.swap_remove(chosen));

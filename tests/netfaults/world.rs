@@ -54,7 +54,7 @@ pub(crate) fn server_options() -> ServerOptions {
             format!("{line}\n  max_file_store: {STORE_BYTES_MAX}"),
         )),
         extra_users: users,
-        extra_config: "ping_interval: \"500ms\"\nping_max: 2".to_owned(),
+        extra_config: "ping_interval: \"500ms\"\nping_max: 2\nmax_pending: 8MB".to_owned(),
         ..ServerOptions::default()
     }
 }
@@ -83,7 +83,7 @@ impl World {
     pub(crate) async fn start(seed: u64) -> World {
         let server = NatsServer::start(server_options());
         let proxy = FaultProxy::start(server.address()).await;
-        let service = prepared(&proxy);
+        let service = prepared(&proxy, "");
         let mut world = World {
             operator: connect_operator(&server).await,
             board: Board::new(CLIENTS),
@@ -187,6 +187,8 @@ impl World {
         let known = self.settled_checked;
         let settled = self.board.read().settled[known..].to_vec();
         let end = self.log_end().await?;
+        // A user may have been removed while it was read: its events are left out, its removal not yet.
+        self.log_end().await?;
         self.log.holds(&settled)?;
         self.settled_checked += settled.len();
         let took = self.stream_holds(end).await?;
@@ -295,9 +297,10 @@ impl Drop for World {
     }
 }
 
-/// The service behind the proxy, with nothing started yet.
-pub(crate) fn prepared(proxy: &FaultProxy) -> Service {
-    Service::prepared_at(&proxy.url(), NATS_SECTION, CONFIG)
+/// The service behind the proxy, with nothing started yet, and further lines of its section `nats`.
+pub(crate) fn prepared(proxy: &FaultProxy, nats: &str) -> Service {
+    let nats = format!("{NATS_SECTION}{nats}");
+    Service::prepared_at(&proxy.url(), &nats, CONFIG)
 }
 
 /// Directly on the bus, quick to notice its end and to come back.
