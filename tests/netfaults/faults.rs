@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::{self, stream::Config, stream::DiscardPolicy};
 use profile_messages::subject::EVENT_STREAM;
 use profile_tests::fault_proxy::{Direction, Role, Weather};
@@ -11,6 +12,7 @@ use profile_tests::service::Service;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 
+use crate::observe;
 use crate::slow_consumer::SlowConsumer;
 use crate::world::{RECOVERED_WITHIN, STORE_BYTES_MAX, World};
 
@@ -39,10 +41,11 @@ pub(crate) enum Fault {
     SlowConsumer,
     SecondStore,
     SecondInstance,
+    ServiceKilled,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Fault; 17] = [
+    pub(crate) const ALL: [Fault; 18] = [
         Fault::ServerKilled,
         Fault::ServerStopped,
         Fault::CutBothWays,
@@ -60,6 +63,7 @@ impl Fault {
         Fault::SlowConsumer,
         Fault::SecondStore,
         Fault::SecondInstance,
+        Fault::ServiceKilled,
     ];
 
     /// Lets it happen and takes it away again; fails when the service did not bear it as it must.
@@ -90,6 +94,7 @@ impl Fault {
             Fault::SlowConsumer => slow_consumer(world).await,
             Fault::SecondStore => second_store(world),
             Fault::SecondInstance => second_instance(world),
+            Fault::ServiceKilled => service_killed(world).await,
         }
     }
 }
@@ -112,7 +117,7 @@ fn roles(world: &mut World) -> Vec<Role> {
 }
 
 async fn server_killed(world: &mut World) -> Result<(), String> {
-    let away_ms = world.number(0, 1_500);
+    let away_ms = world.number(0, world.away_ms_max);
     block_in_place(|| world.server.kill());
     lasting(away_ms).await;
     block_in_place(|| world.server.start_again());
@@ -267,11 +272,37 @@ async fn storage_full(world: &mut World) -> Result<(), String> {
     }
 }
 
+/// kill -9, and what else happens before it is back.
+async fn service_killed(world: &mut World) -> Result<(), String> {
+    let meanwhile = world.number(0, 4);
+    block_in_place(|| world.service.kill());
+    match meanwhile {
+        0 => stream_deleted(world).await?,
+        1 => stream_purged(world).await?,
+        2 => block_in_place(|| {
+            world.server.kill();
+            world.server.start_again();
+        }),
+        _ => {}
+    }
+    block_in_place(|| world.service.start_again());
+    Ok(())
+}
+
 async fn forged(world: &mut World) -> Result<(), String> {
     let jetstream = jetstream::new(world.operator.clone());
     let subject = "profile-event.v1.zoo.u-c0-0.changed";
-    let forged = jetstream.publish(subject, "{}".into()).await;
-    let forged = forged.map_err(|error| error.to_string())?.await;
+    let mut headers = HeaderMap::new();
+    if world.number(0, 2) == 0 {
+        // As it will stand there, were it ours.
+        let last = observe::state(&world.operator).await;
+        let next = last.map_or(0, |state| state.last_sequence) + 1;
+        headers.insert("Profile-Position", next.to_string());
+        headers.insert("Content-Type", "application/cloudevents+json");
+        headers.insert("Nats-Msg-Id", format!("u-c0-0/1.{next}"));
+    }
+    let forged = jetstream.publish_with_headers(subject, headers, "{}".into());
+    let forged = forged.await.map_err(|error| error.to_string())?.await;
     let sequence = forged.map_err(|error| error.to_string())?.sequence;
     let ended = block_in_place(|| world.service.ended_within(RECOVERED_WITHIN));
     let log = world.service.log();

@@ -23,6 +23,8 @@ use faults::Fault;
 use world::World;
 
 const FAULTS_DEFAULT: usize = 12;
+/// In a long run. Beyond the relay's longest wait between two looks.
+const AWAY_MS_MAX: u64 = 12_000;
 /// Commands of each client between two faults.
 const COMMANDS_BETWEEN: u64 = 5;
 
@@ -42,6 +44,9 @@ async fn nothing_that_happens_to_the_bus_loses_repeats_or_forges_an_event() {
     eprintln!("{faults} faults, SEED={seed}");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut world = World::start(rng.next_u64()).await;
+    if faults > FAULTS_DEFAULT {
+        world.away_ms_max = AWAY_MS_MAX;
+    }
     let mut longest: BTreeMap<Fault, Longest> = BTreeMap::new();
     for (number, fault) in schedule(&mut rng, faults).into_iter().enumerate() {
         let of_kind = longest.entry(fault).or_default();

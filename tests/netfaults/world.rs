@@ -43,18 +43,19 @@ lag_bytes_max = 1_048_576
 
 /// The shipped configuration but for its patience, with somebody who may do everything.
 pub(crate) fn server_options() -> ServerOptions {
-    let line = "sync_interval: \"1s\"";
+    let sync = "sync_interval: \"1s\"";
+    let ping = "ping_interval: \"10s\"";
     let users = format!(
         "{{ user: {OPERATOR}, password: {OPERATOR_PASSWORD}, permissions: {{ publish: \">\", \
          subscribe: \">\" }} }}"
     );
     ServerOptions {
-        replaced: Some((
-            line.to_owned(),
-            format!("{line}\n  max_file_store: {STORE_BYTES_MAX}"),
-        )),
+        replaced: vec![
+            (sync, format!("{sync}\n  max_file_store: {STORE_BYTES_MAX}")),
+            (ping, "ping_interval: \"500ms\"".to_owned()),
+        ],
         extra_users: users,
-        extra_config: "ping_interval: \"500ms\"\nping_max: 2\nmax_pending: 8MB".to_owned(),
+        extra_config: "max_pending: 8MB".to_owned(),
         ..ServerOptions::default()
     }
 }
@@ -67,6 +68,8 @@ pub(crate) struct World {
     pub(crate) operator: Client,
     pub(crate) board: Board,
     pub(crate) consumer: Consumer,
+    /// A killed server stays away for so long at most.
+    pub(crate) away_ms_max: u64,
     /// The first sequence that the stream must still have.
     pub(crate) first_kept: u64,
     orders: watch::Sender<Orders>,
@@ -92,6 +95,7 @@ impl World {
                 auditor(&server, &service).await,
             ),
             auditor: auditor(&server, &service).await,
+            away_ms_max: 1_500,
             first_kept: 1,
             orders: watch::Sender::default(),
             clients: JoinSet::new(),
@@ -170,13 +174,24 @@ impl World {
     /// Where the log ends now.
     pub(crate) async fn log_end(&mut self) -> Result<u64, String> {
         loop {
-            let page = observe::replay(&self.auditor, self.log.end).await?;
+            let page = self.page().await?;
             for (position, event) in page.events {
                 self.log.insert(position, event)?;
             }
             self.log.end = page.position;
             if page.end {
                 return Ok(self.log.end);
+            }
+        }
+    }
+
+    /// A request may still be lost on a connection whose end is not known yet.
+    async fn page(&self) -> Result<observe::Page, String> {
+        let start = Instant::now();
+        loop {
+            match observe::replay(&self.auditor, self.log.end).await {
+                Err(_) if start.elapsed() < RECOVERED_WITHIN => {}
+                page => return page,
             }
         }
     }

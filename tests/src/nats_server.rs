@@ -37,8 +37,8 @@ pub struct ServerOptions {
     pub extra_config: String,
     /// A subject that is taken out of the shipped permissions.
     pub without_permission: Option<String>,
-    /// A line of the shipped configuration and what takes its place.
-    pub replaced: Option<(String, String)>,
+    /// Text of the shipped configuration and what takes its place.
+    pub replaced: Vec<(&'static str, String)>,
     /// Further users of the shipped configuration, as it has them: `{ user: ... }`.
     pub extra_users: String,
 }
@@ -49,7 +49,7 @@ impl Default for ServerOptions {
             access: Access::Shipped,
             extra_config: String::new(),
             without_permission: None,
-            replaced: None,
+            replaced: Vec::new(),
             extra_users: String::new(),
         }
     }
@@ -186,9 +186,9 @@ impl NatsServer {
             assert!(config.contains(&quoted), "{subject} is not in the file");
             config = config.replace(&quoted, "");
         }
-        if let Some((line, instead)) = &self.options.replaced {
-            assert!(config.contains(line), "{line} is not in the file");
-            config = config.replace(line, instead);
+        for (text, instead) in &self.options.replaced {
+            assert!(config.contains(text), "{text} is not in the file");
+            config = config.replace(text, instead);
         }
         let users = format!("{USERS}\n{}\n", self.options.extra_users);
         assert!(config.contains(USERS), "the list of users is in the file");
