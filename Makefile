@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -63,3 +63,7 @@ soak: ## an hour of mixed load with faults, and a million requests that time out
 	TIMED_OUT_REQUESTS=1000000 cargo test --locked --profile=checks -p profile --lib inbox -- --nocapture
 	cargo build --locked --profile=checks --bins
 	MINUTES=$${MINUTES:-60} cargo test --locked --profile=checks -p profile-tests --test soak -- --nocapture
+
+netfaults: ## 200 faults of a real nats-server and of the lines to it (FAULTS=N, SEED=N replays, ONLY=Forged)
+	cargo build --locked --bins
+	FAULTS=$${FAULTS:-200} cargo test --locked -p profile-tests --test netfaults -- --nocapture

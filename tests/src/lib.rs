@@ -9,6 +9,7 @@
 )]
 
 pub mod caller;
+pub mod fault_proxy;
 pub mod nats_server;
 pub mod ports;
 pub mod raw_bytes;

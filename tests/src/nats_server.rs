@@ -7,6 +7,7 @@ mod process;
 mod users;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use process::LogLine;
@@ -36,6 +37,8 @@ pub struct ServerOptions {
     pub extra_config: String,
     /// A subject that is taken out of the shipped permissions.
     pub without_permission: Option<String>,
+    /// Text of the shipped configuration and what takes its place.
+    pub replaced: Vec<(&'static str, String)>,
     /// Further users of the shipped configuration, as it has them: `{ user: ... }`.
     pub extra_users: String,
 }
@@ -46,6 +49,7 @@ impl Default for ServerOptions {
             access: Access::Shipped,
             extra_config: String::new(),
             without_permission: None,
+            replaced: Vec::new(),
             extra_users: String::new(),
         }
     }
@@ -93,7 +97,8 @@ impl NatsServer {
         assert!(self.process.is_none(), "the server runs already");
         let config = self.folder.join("nats-server.conf");
         fs::write(&config, self.config()).expect("the configuration can be written");
-        self.process = Some(Process::start(&config, &self.store(), self.port.number()));
+        let store = self.store();
+        self.process = Some(Process::start(&config, &store, self.port.number()));
     }
 
     /// Ends the server in order (SIGTERM) and waits until it is gone. Port and store stay.
@@ -128,9 +133,14 @@ impl NatsServer {
         fs::remove_dir_all(self.store()).expect("the store can be removed");
     }
 
-    /// The folder of everything that the server stores.
+    /// The folder of its JetStream store; to be touched only while the server is stopped.
     pub fn store(&self) -> PathBuf {
         self.folder.join("store")
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// `nats://127.0.0.1:PORT`, without credentials.
@@ -175,6 +185,10 @@ impl NatsServer {
             let quoted = format!("\"{subject}\"");
             assert!(config.contains(&quoted), "{subject} is not in the file");
             config = config.replace(&quoted, "");
+        }
+        for (text, instead) in &self.options.replaced {
+            assert!(config.contains(text), "{text} is not in the file");
+            config = config.replace(text, instead);
         }
         let users = format!("{USERS}\n{}\n", self.options.extra_users);
         assert!(config.contains(USERS), "the list of users is in the file");

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use profilectl::token::{SigningKey, init_keys};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::nats_server::{NatsServer, NatsUser};
 use crate::temp_dir::TempDir;
@@ -44,9 +44,14 @@ impl Service {
 
     /// Everything but the process: for a test of what makes it refuse to start.
     pub fn prepared(server: &NatsServer, extra: &str) -> Service {
+        Service::prepared_at(&server.url(), "", extra)
+    }
+
+    /// The same on a bus that is reached by `url`; `nats` is lines of the section of that name.
+    pub fn prepared_at(url: &str, nats: &str, extra: &str) -> Service {
         let folder = TempDir::create();
         let key = init_keys(&folder.join("keys")).expect("a key can be made");
-        let config = config(server, &folder, extra);
+        let config = config(url, nats, &folder, extra);
         fs::write(folder.join("profiled.toml"), config).expect("the folder can be written");
         Service {
             child: None,
@@ -138,6 +143,27 @@ impl Service {
         child.wait().expect("our own child can be waited for")
     }
 
+    /// SIGTERM, then [`Service::ended_within`].
+    pub fn stop_within(&mut self, bound: Duration) -> Option<ExitStatus> {
+        let child = self.child.as_ref().expect("the service runs");
+        kill_process(Pid::from_child(child), Signal::TERM).expect("our own child takes signals");
+        self.ended_within(bound)
+    }
+
+    /// How the process ended, by itself; `None` if it still runs after `bound`.
+    pub fn ended_within(&mut self, bound: Duration) -> Option<ExitStatus> {
+        let child = Pid::from_child(self.child.as_ref().expect("the service runs"));
+        let (sender, ended) = channel();
+        // Ends with the process; its exit stays to be taken below.
+        thread::spawn(move || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let _ = sender.send(waitid(WaitId::Pid(child), options).is_ok());
+        });
+        ended.recv_timeout(bound).ok()?;
+        let mut child = self.child.take().expect("the service runs");
+        Some(child.wait().expect("our own child can be waited for"))
+    }
+
     /// Whether `profiled health` with this service's configuration finds it alive.
     pub fn is_healthy(&self) -> bool {
         let mut command = self.command();
@@ -210,7 +236,7 @@ pub fn binary(name: &str) -> PathBuf {
     binary
 }
 
-fn config(server: &NatsServer, folder: &TempDir, extra: &str) -> String {
+fn config(url: &str, nats: &str, folder: &TempDir, extra: &str) -> String {
     let (ingress, egress) = (NatsUser::Ingress, NatsUser::Egress);
     let (data, jwks) = (folder.join("data"), folder.join("keys").join("jwks.json"));
     format!(
@@ -219,6 +245,7 @@ data_dir = "{data}"
 
 [nats]
 urls = ["{url}"]
+{nats}
 
 [nats.ingress]
 user = "{ingress}"
@@ -238,7 +265,6 @@ jwks_file = "{jwks}"
 "#,
         data = data.display(),
         jwks = jwks.display(),
-        url = server.url(),
         ingress = ingress.name(),
         ingress_password = ingress.password(),
         egress = egress.name(),
