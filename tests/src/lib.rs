@@ -11,6 +11,7 @@
 pub mod caller;
 pub mod nats_server;
 pub mod ports;
+pub mod promises;
 pub mod repository;
 pub mod service;
 pub mod temp_dir;

@@ -1,0 +1,7 @@
+//! The real process on a bad disk: power cuts, kills at named points, errors, no space.
+//!
+//! `SEED=N` replays a run; `CUTS`, `POINT_ROUNDS`, `CALLS` and `FULL_DISKS` make it longer.
+
+mod life;
+mod power;
+mod shim;

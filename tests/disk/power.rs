@@ -1,0 +1,65 @@
+//! Power cuts of the real process: what no fsync covered is lost, or half lost.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use profile_tests::promises::world::{World, number, seed};
+
+use crate::life::{End, Life};
+use crate::shim::Power;
+
+const CUTS_DEFAULT: u64 = 10;
+/// Every unclean start begins a segment file: a new world takes less space.
+const CUTS_PER_WORLD: u64 = 50;
+
+#[test]
+fn no_power_cut_loses_what_was_acknowledged() {
+    let (cuts, seed) = (number("CUTS").unwrap_or(CUTS_DEFAULT), seed());
+    eprintln!("{cuts} power cuts, SEED={seed}");
+    for first in (0..cuts).step_by(CUTS_PER_WORLD as usize) {
+        let mut world = World::prepared(seed.wrapping_add(first), "");
+        for cut in first..cuts.min(first + CUTS_PER_WORLD) {
+            cut_once(&mut world, cut, "")
+                .unwrap_or_else(|broken| panic!("cut {cut} of SEED={seed}: {broken}"));
+        }
+        world.service.start_again();
+        let changes = world.check_all();
+        changes.unwrap_or_else(|broken| panic!("cuts from {first} of SEED={seed}: {broken}"));
+    }
+}
+
+/// One life that ends with a power cut, and what comes after it. `lies` are further rules.
+fn cut_once(world: &mut World, cut: u64, lies: &str) -> Result<(), String> {
+    let (rule, end) = match cut % 5 {
+        // While it starts, the first time on an empty disk.
+        0 => (format!("cut:*:*:{}", 1 + world.below(90)), End::ByRule),
+        // While it stops, and after that.
+        1 => (format!("cut:*:*:@{}", 1 + world.below(20)), End::Stopped),
+        2 => ("cut:exit:*:1".to_owned(), End::Stopped),
+        _ => (format!("cut:*:*:{}", 90 + world.below(500)), End::ByRule),
+    };
+    let life = Life {
+        rules: format!("{rule} cut:exit:*:1 {lies}"),
+        seed: world.below(u64::MAX),
+        power: Power::MayFail,
+        end,
+    };
+    let ended = life.live(world)?;
+    eprintln!("cut {cut}: {}", ended.fault().unwrap_or_default());
+    // Also the view of a process that came after a cut is cut.
+    match world.below(2) {
+        0 => assert!(world.service.stop().success(), "{}", world.service.log()),
+        _ => world.service.kill(),
+    }
+    Ok(())
+}
+
+/// A disk whose fsync does nothing loses data at a power cut: a check that does not see that is none.
+#[test]
+fn a_disk_that_lies_about_fsync_is_caught() {
+    let seen = (0..20).find(|attempt| {
+        let mut world = World::prepared(*attempt, "");
+        let cuts = || (2..5).try_for_each(|cut| cut_once(&mut world, cut, "lie:sync*:*:/1"));
+        !matches!(catch_unwind(AssertUnwindSafe(cuts)), Ok(Ok(())))
+    });
+    assert!(seen.is_some(), "no loss was seen");
+}
