@@ -52,7 +52,7 @@ fn no_request_is_lost_when_the_process_is_stopped() {
         history.all(|change| change.key != command.key)
     });
     assert!(unread_is_undone, "a request without an answer was done");
-    world.settle(&heard.open);
+    world.settle(&heard.open).expect("each is done now");
     let changes = world
         .check_all()
         .unwrap_or_else(|broken| panic!("SEED={seed}: {broken}"));

@@ -60,11 +60,11 @@ impl Life {
     /// What is broken, with everything that is needed to see it again.
     pub(crate) fn live(&self, world: &mut World) -> Result<Ended, String> {
         let ended = self.live_only(world);
-        let told = |broken: String| format!("{self:?}: {broken}\n{}", ended.log);
+        let told = |broken: String| format!("{self:?}: {broken}\nBefore it:\n{}", ended.log);
         if self.end == End::ByRule && ended.fault().is_none() {
             return Err(told("no rule came due".to_owned()));
         }
-        world.service.start_again();
+        world.service.try_start_again().map_err(told)?;
         world.recover(&ended.heard).map_err(told)?;
         Ok(ended)
     }

@@ -2,6 +2,8 @@
 //!
 //! `SEED=N` replays a run; `CUTS`, `POINT_ROUNDS`, `CALLS` and `FULL_DISKS` make it longer.
 
+mod errors;
 mod life;
+mod points;
 mod power;
 mod shim;

@@ -71,12 +71,24 @@ impl Service {
 
     /// Starts the process again on the same data and waits until it is ready.
     pub fn start_again(&mut self) {
+        self.try_start_again()
+            .unwrap_or_else(|log| panic!("profiled ended:\n{log}"));
+    }
+
+    /// The same where it may refuse.
+    ///
+    /// # Errors
+    /// The log of a process that has ended.
+    pub fn try_start_again(&mut self) -> Result<(), String> {
         let lines = self.start_unready();
         loop {
             match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
-                Ok(line) if line.contains("\"message\":\"ready\"") => return,
+                Ok(line) if line.contains("\"message\":\"ready\"") => return Ok(()),
                 Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => panic!("profiled ended:\n{}", self.log()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.ended();
+                    return Err(self.log());
+                }
                 Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
             }
         }

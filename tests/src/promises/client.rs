@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::caller::{Answer, Caller};
 use async_nats::RequestErrorKind;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -213,13 +213,25 @@ pub fn split(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
 }
 
 /// Sends every command again, with its key: now each must succeed.
-pub async fn repeat(caller: &Caller, commands: &[Command]) -> Vec<(Command, Acked)> {
+///
+/// # Errors
+/// The first one that does not.
+pub async fn repeat(
+    caller: &Caller,
+    commands: &[Command],
+) -> Result<Vec<(Command, Acked)>, String> {
     let repeated = stream::iter(commands.to_vec()).map(|command| async move {
         let answer = send(caller, &command).await.expect("the service is up");
-        let acked = command.acked(&answer.ok());
-        (command, acked)
+        if answer.status.is_some() {
+            return Err(format!("{command:?} again: {}", answer.body));
+        }
+        let acked = command.acked(&answer.body);
+        Ok((command, acked))
     });
-    repeated.buffer_unordered(REPEATED_AT_ONCE).collect().await
+    repeated
+        .buffer_unordered(REPEATED_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// A user whose creation was acknowledged for the first time takes changes.

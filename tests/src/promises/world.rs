@@ -118,20 +118,36 @@ impl World {
     }
 
     /// What a client does after a timeout: the same command with the same key, until it is answered.
-    pub fn settle(&mut self, open: &[Command]) {
-        let settled = self.runtime.block_on(repeat(&self.owner, open));
+    ///
+    /// # Errors
+    /// The answer that is no success.
+    pub fn settle(&mut self, open: &[Command]) -> Result<(), String> {
+        let settled = self.runtime.block_on(repeat(&self.owner, open))?;
         for (command, acked) in settled {
             offer(&self.pool, &command);
             self.acked.push(acked.clone());
             self.heard.acked.push((command, acked));
         }
+        Ok(())
     }
 
     /// Repeats commands that were acknowledged; the checks compare the answers.
-    pub fn repeat(&mut self, acked: &[(Command, Acked)]) {
+    ///
+    /// # Errors
+    /// The answer that is no success.
+    pub fn repeat(&mut self, acked: &[(Command, Acked)]) -> Result<(), String> {
         let commands: Vec<_> = acked.iter().map(|(command, _)| command.clone()).collect();
-        let again = self.runtime.block_on(repeat(&self.owner, &commands));
+        let again = self.runtime.block_on(repeat(&self.owner, &commands))?;
         self.acked.extend(again.into_iter().map(|(_, acked)| acked));
+        Ok(())
+    }
+
+    /// The event stream is lost with all it held; the service is not running.
+    pub fn wipe_stream(&mut self) {
+        let _in_runtime = self.runtime.enter();
+        self.server.stop();
+        self.server.wipe_store();
+        self.server.start_again();
     }
 
     /// The users of these commands as the service tells them now.
@@ -153,8 +169,8 @@ impl World {
     pub fn recover(&mut self, heard: &Heard) -> Result<usize, String> {
         // What was committed and never answered is not known yet: look before anything is sent again.
         let before = self.observe(heard.open.iter());
-        self.settle(&heard.open);
-        self.repeat(&heard.acked);
+        self.settle(&heard.open)?;
+        self.repeat(&heard.acked)?;
         let acked = heard.acked.iter().map(|(command, _)| command);
         let users = self.observe(acked.chain(&heard.open));
         self.check(&users)?;
@@ -178,7 +194,7 @@ impl World {
     /// Every promise, of all users and of the event stream; returns the number of changes.
     pub fn check_all(&mut self) -> Result<usize, String> {
         let all = self.heard.acked.clone();
-        self.repeat(&all);
+        self.repeat(&all)?;
         let users = self.observe(all.iter().map(|(command, _)| command));
         self.check(&users)?;
         let events = self.runtime.block_on(observe::events(&self.server, &users));
