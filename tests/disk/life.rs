@@ -17,9 +17,9 @@ pub(crate) enum End {
     ByRule,
     /// SIGTERM, some answers after the start; rules with an `@` count from there.
     Stopped,
-    /// SIGTERM some answers after a rule came due.
+    /// SIGTERM some answers after a rule came due, unless the process must end by itself.
     StoppedAfterFault,
-    /// SIGKILL some answers after a rule came due.
+    /// The same with SIGKILL.
     KilledAfterFault,
 }
 
@@ -39,6 +39,7 @@ pub(crate) struct Ended {
     pub(crate) log: String,
     pub(crate) heard: Heard,
     pub(crate) got_ready: bool,
+    pub(crate) ended_by_itself: bool,
 }
 
 impl Ended {
@@ -49,6 +50,9 @@ impl Ended {
 }
 
 const ANSWERS: u64 = 25;
+const ANSWERS_AFTER_FAULT: u64 = 8;
+/// Some calls are rare, or came before the load.
+const ANSWERS_WITHOUT_FAULT_MAX: u64 = 800;
 /// A rule that is not due in this time is never due. Longer than any silence of the service.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -73,13 +77,7 @@ impl Life {
     pub(crate) fn live_only(&self, world: &mut World) -> Ended {
         let disk = BadDisk::new(&world.service, &self.rules, self.seed, self.power);
         let logged_before = world.service.log().len();
-        let lines = world.service.start_unready_under(&disk.environment());
-        let mut run = Run {
-            lines,
-            met_fault: false,
-            is_ready: false,
-            is_over: false,
-        };
+        let mut run = Run::start(world, &disk);
         run.until(|run| run.is_ready);
         let heard = match run.is_ready {
             true => self.under_load(world, &mut run, &disk),
@@ -98,6 +96,7 @@ impl Life {
             log,
             heard,
             got_ready: run.is_ready,
+            ended_by_itself: !run.is_signalled,
         }
     }
 
@@ -112,11 +111,16 @@ impl Life {
                 world.service.signal(Signal::TERM);
             }
             End::StoppedAfterFault | End::KilledAfterFault => {
-                run.until(|run| run.met_fault);
+                let enough = acked(world) + ANSWERS_WITHOUT_FAULT_MAX;
+                run.until(|run| run.fault.is_some() || acked(world) >= enough);
+                if run.fault.as_deref().is_some_and(is_of_the_log) {
+                    run.until(|_| false);
+                }
                 // Refusals count too: a service that takes nothing is as good an end.
                 let answers = |world: &World| acked(world) + world.answers.borrow().refused;
-                let enough = answers(world) + ANSWERS.min(8);
+                let enough = answers(world) + ANSWERS_AFTER_FAULT;
                 run.until(|_| answers(world) >= enough);
+                run.is_signalled = !run.is_over;
                 world.service.signal(match self.end {
                     End::KilledAfterFault => Signal::KILL,
                     End::ByRule | End::Stopped | End::StoppedAfterFault => Signal::TERM,
@@ -133,17 +137,39 @@ fn acked(world: &World) -> u64 {
     world.answers.borrow().acked
 }
 
+/// Whether a fault is one after which it is not known what the log holds: the process must end by itself.
+pub(crate) fn is_of_the_log(fault: &str) -> bool {
+    let is_segment = fault.contains(" data/log/") && fault.contains(".seg: ");
+    let is_error = ["eio", "torn", "enospc"]
+        .iter()
+        .any(|error| fault.contains(error));
+    let is_content = fault.contains(" write ") || fault.contains(" sync ");
+    is_error && (is_segment && is_content || fault.contains(" syncdir data/log: "))
+}
+
 /// The words of a process as they come.
-struct Run {
+pub(crate) struct Run {
     lines: Receiver<String>,
-    met_fault: bool,
-    is_ready: bool,
-    is_over: bool,
+    fault: Option<String>,
+    pub(crate) is_ready: bool,
+    pub(crate) is_over: bool,
+    /// We have ended it.
+    is_signalled: bool,
 }
 
 impl Run {
+    pub(crate) fn start(world: &mut World, disk: &BadDisk) -> Run {
+        Run {
+            lines: world.service.start_unready_under(&disk.environment()),
+            fault: None,
+            is_ready: false,
+            is_over: false,
+            is_signalled: false,
+        }
+    }
+
     /// Until the condition holds, or the process has ended, or for as long as patience lasts.
-    fn until(&mut self, mut holds: impl FnMut(&Run) -> bool) {
+    pub(crate) fn until(&mut self, mut holds: impl FnMut(&Run) -> bool) {
         let looks_max = PATIENCE.as_millis() / LOOK_EVERY.as_millis();
         for _ in 0..looks_max {
             if self.is_over || holds(self) {
@@ -153,11 +179,14 @@ impl Run {
         }
     }
 
-    fn look(&mut self) {
+    /// The next line, if one comes soon.
+    pub(crate) fn look(&mut self) {
         match self.lines.recv_timeout(LOOK_EVERY) {
             Ok(line) => {
-                self.met_fault |= is_fault(&line);
                 self.is_ready |= line.contains("\"message\":\"ready\"");
+                if self.fault.is_none() && is_fault(&line) {
+                    self.fault = Some(line);
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => self.is_over = true,

@@ -3,6 +3,7 @@
 //! `SEED=N` replays a run; `CUTS`, `POINT_ROUNDS`, `CALLS` and `FULL_DISKS` make it longer.
 
 mod errors;
+mod full;
 mod life;
 mod points;
 mod power;

@@ -28,17 +28,53 @@ const fn point(name: &'static str, rule: &'static str, calls_max: u64) -> Point 
 
 const POINTS: &[Point] = &[
     point("before the append", "kill-before:write:data/log/*.seg", 40),
-    point("between append and fsync", "kill-after:write:data/log/*.seg", 40),
-    point("between fsync and answer", "kill-after:sync:data/log/*.seg", 40),
+    point(
+        "between append and fsync",
+        "kill-after:write:data/log/*.seg",
+        40,
+    ),
+    point(
+        "between fsync and answer",
+        "kill-after:sync:data/log/*.seg",
+        40,
+    ),
     // The first fill of a segment is the start's; the second is at half of it.
-    point("while the next segment is filled", "kill-after:*:data/log/next.tmp", 7),
-    point("before the segment has its name", "kill-before:rename:data/log/*", 1),
-    point("before the name of the segment is durable", "kill-before:syncdir:data/log", 1),
-    point("between publish and cursor", "kill-before:write:data/relay", 3),
-    point("between cursor and its fsync", "kill-after:write:data/relay", 3),
+    point(
+        "while the next segment is filled",
+        "kill-after:*:data/log/next.tmp",
+        7,
+    ),
+    point(
+        "before the segment has its name",
+        "kill-before:rename:data/log/*",
+        1,
+    ),
+    point(
+        "before the name of the segment is durable",
+        "kill-before:syncdir:data/log",
+        1,
+    ),
+    point(
+        "between publish and cursor",
+        "kill-before:write:data/relay",
+        3,
+    ),
+    point(
+        "between cursor and its fsync",
+        "kill-after:write:data/relay",
+        3,
+    ),
     point("after the cursor", "kill-after:sync:data/relay", 3),
-    point("before a write behind", "kill-before:write:data/current/*", 12),
-    point("after a write behind", "kill-after:write:data/current/*", 12),
+    point(
+        "before a write behind",
+        "kill-before:write:data/current/*",
+        12,
+    ),
+    point(
+        "after a write behind",
+        "kill-after:write:data/current/*",
+        12,
+    ),
     point("while actors are passivated", "kill-after:*:*", 300),
     point("in a start", "kill-before:*:*", 25),
     Point {

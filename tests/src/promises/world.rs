@@ -18,7 +18,7 @@ use super::check::{self, Acked};
 use super::client::{Answers, Client, Command, Heard, Pool, Signal, offer, repeat, split};
 use super::observe;
 
-const CLIENTS: usize = 8;
+pub const CLIENTS: usize = 8;
 /// The smallest segments: quick to take, and some are filled.
 const CONFIG: &str = "[log]\nsegment_bytes = 1_048_576\ngroup_bytes_max = 1_048_576\n";
 
@@ -86,6 +86,11 @@ impl World {
             clients.spawn_on(client.work(), self.runtime.handle());
         }
         clients
+    }
+
+    /// Who owns every user of this world.
+    pub fn caller(&self) -> &Caller {
+        &self.owner
     }
 
     pub fn tell(&self, change: impl FnOnce(&mut Signal)) {
