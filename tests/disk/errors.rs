@@ -32,7 +32,7 @@ fn no_error_of_the_disk_loses_what_was_acknowledged() {
             let call = match calls_max {
                 Some(_) => 1 + case / faults,
                 // The second case of a world is in a start too.
-                None => 1 + world.below(if case % 3 == 0 { 20 } else { 120 }),
+                None => 1 + world.below(if case % 3 == 0 { 20 } else { 70 }),
             };
             let fault = FAULTS[(case % faults) as usize];
             let told = fail_once(&mut world, fault, call)
