@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -27,12 +27,15 @@ deny: ## licences, sources and bans of the dependencies (needs cargo-deny)
 sim: ## seeded simulation of entities on a faulty log
 	cargo test --locked -p profile-tests --test sim
 
-powercut: ## the commit log on a simulated disk that loses power
-	cargo test --locked -p profile --features testkit --lib power_cuts
+powercut: ## power cuts: 1,000,000 of the log on a simulated disk (POWERCUTS=N), 200 of the real process (CUTS=N, SEED=N)
+	POWERCUTS=$${POWERCUTS:-1000000} cargo test --profile checks --locked -p profile --features testkit --lib power_cuts -- --nocapture
+	cargo build --profile checks --locked --bins
+	CUTS=$${CUTS:-200} cargo test --profile checks --locked -p profile-tests --test disk power -- --nocapture
 
-crash: ## kill -9 of the real process, 100 times (ROUNDS=N, SEED=N replays a schedule)
-	cargo build --locked --bins
-	ROUNDS=$${ROUNDS:-100} cargo test --locked -p profile-tests --test crash -- --nocapture
+crash: ## kill -9 of the real process, 1000 times at random (ROUNDS=N) and 20 at each named point (POINT_ROUNDS=N; SEED=N replays)
+	cargo build --profile checks --locked --bins
+	ROUNDS=$${ROUNDS:-1000} cargo test --profile checks --locked -p profile-tests --test crash -- --nocapture
+	POINT_ROUNDS=$${POINT_ROUNDS:-20} cargo test --profile checks --locked -p profile-tests --test disk points -- --nocapture
 
 load: ## 100,000 users from 64 clients against a release build (LOAD_USERS=N)
 	cargo build --release --locked --bins
@@ -67,3 +70,8 @@ soak: ## an hour of mixed load with faults, and a million requests that time out
 netfaults: ## 200 faults of a real nats-server and of the lines to it (FAULTS=N, SEED=N replays, ONLY=Forged)
 	cargo build --locked --bins
 	FAULTS=$${FAULTS:-200} cargo test --locked -p profile-tests --test netfaults -- --nocapture
+
+bad-disk: ## the real process while each of 200 calls fails in every way (CALLS=N), and 50 full disks (FULL_DISKS=N, SEED=N)
+	cargo build --profile checks --locked --bins
+	CALLS=$${CALLS:-200} cargo test --profile checks --locked -p profile-tests --test disk errors -- --nocapture
+	FULL_DISKS=$${FULL_DISKS:-50} cargo test --profile checks --locked -p profile-tests --test disk full -- --nocapture

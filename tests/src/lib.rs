@@ -12,6 +12,7 @@ pub mod caller;
 pub mod fault_proxy;
 pub mod nats_server;
 pub mod ports;
+pub mod promises;
 pub mod raw_bytes;
 pub mod repository;
 pub mod service;
