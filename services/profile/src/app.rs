@@ -24,10 +24,12 @@ use crate::relay::{Relay, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
 use crate::transport::nats::{NatsEdge, NatsOptions, connect_as};
 
+mod backup;
 mod health;
 mod options;
 mod storage;
 
+pub use backup::{backup, restore};
 pub use health::health;
 use storage::Storage;
 

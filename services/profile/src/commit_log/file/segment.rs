@@ -30,7 +30,7 @@ pub(super) const HEADER_BYTES: usize = 4096;
 pub(super) const NEXT: &str = "next.tmp";
 const MAGIC: &[u8; 8] = b"PROFSEG\0";
 const FORMAT: u32 = 1;
-const CHECKED_BYTES: usize = 124;
+pub(super) const CHECKED_BYTES: usize = 124;
 const ZEROS_BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +45,14 @@ pub(super) fn file_name(first: Position) -> String {
     format!("{:020}.seg", first.0)
 }
 
-fn position_of(name: &str) -> Option<Position> {
+pub(super) fn position_of(name: &str) -> Option<Position> {
     let digits = name.strip_suffix(".seg")?;
     let position = Position(digits.parse().ok()?);
     (file_name(position) == name).then_some(position)
 }
 
 impl SegmentHeader {
-    fn encode(&self, store_id: &str) -> Vec<u8> {
+    pub(super) fn encode(&self, store_id: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&FORMAT.to_le_bytes());
@@ -68,7 +68,11 @@ impl SegmentHeader {
         out
     }
 
-    fn decode(bytes: &[u8], store_id: &str, path: &Path) -> Result<SegmentHeader, OpenError> {
+    pub(super) fn decode(
+        bytes: &[u8],
+        store_id: &str,
+        path: &Path,
+    ) -> Result<SegmentHeader, OpenError> {
         let damaged = || OpenError::HeaderDamaged {
             path: path.to_owned(),
         };
@@ -142,7 +146,7 @@ fn read_header(dir: &DataDir, path: &Path) -> Result<SegmentHeader, OpenError> {
     SegmentHeader::decode(bytes.get(..read).unwrap_or_default(), dir.store_id(), path)
 }
 
-fn check_elder(
+pub(super) fn check_elder(
     elder: Option<&SegmentHeader>,
     header: &SegmentHeader,
     path: PathBuf,
@@ -189,7 +193,7 @@ pub(super) fn prepare(
 }
 
 /// A file that an earlier attempt left.
-fn remove_if_there(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
+pub(super) fn remove_if_there(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
     match fs.remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

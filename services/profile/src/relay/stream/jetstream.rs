@@ -87,6 +87,29 @@ impl JetStreamEvents {
         }
     }
 
+    /// Where the stream stands and the epoch in its metadata, and changes nothing; `None` when there is
+    /// no stream.
+    ///
+    /// # Errors
+    /// [`StreamError::Refused`] when it is another store's.
+    pub async fn look(&self) -> Result<Option<(StreamState, u32)>, StreamError> {
+        self.check_server()?;
+        let Some(info) = self.info().await? else {
+            return Ok(None);
+        };
+        config::check_owner(&info, &self.store_id, self.epoch)?;
+        Ok(Some((state(&info), config::epoch_of(&info))))
+    }
+
+    async fn info(&self) -> Result<Option<Info>, StreamError> {
+        let call = format!("STREAM.INFO.{EVENT_STREAM}");
+        match self.api::<Info>(&call, &json!({})).await? {
+            Ok(info) => Ok(Some(info)),
+            Err(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            Err(error) => Err(api_error("looking at the event stream", &error)),
+        }
+    }
+
     /// One call of the JetStream API.
     async fn api<T: DeserializeOwned>(
         &self,
@@ -166,11 +189,8 @@ impl JetStreamEvents {
 impl EventStream for JetStreamEvents {
     async fn inspect(&self) -> Result<Option<StreamState>, StreamError> {
         self.check_server()?;
-        let call = format!("STREAM.INFO.{EVENT_STREAM}");
-        let info = match self.api::<Info>(&call, &json!({})).await? {
-            Ok(info) => info,
-            Err(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => return Ok(None),
-            Err(error) => return Err(api_error("looking at the event stream", &error)),
+        let Some(info) = self.info().await? else {
+            return Ok(None);
         };
         config::check_owner(&info, &self.store_id, self.epoch)?;
         let (wanted, changes) =
@@ -181,10 +201,7 @@ impl EventStream for JetStreamEvents {
             tracing::info!(stream = EVENT_STREAM, ?changes, "updating the event stream");
             self.updated(info, &wanted).await?
         };
-        Ok(Some(StreamState {
-            first: info.state.first_sequence,
-            last: info.state.last_sequence,
-        }))
+        Ok(Some(state(&info)))
     }
 
     async fn create(&self, first_sequence: u64) -> Result<(), StreamError> {
@@ -215,6 +232,13 @@ impl EventStream for JetStreamEvents {
             .send(message.subject, headers, message.payload)
             .await?;
         Ok(Box::pin(async move { ack(&reply.await?.payload) }))
+    }
+}
+
+fn state(info: &Info) -> StreamState {
+    StreamState {
+        first: info.state.first_sequence,
+        last: info.state.last_sequence,
     }
 }
 
