@@ -61,11 +61,11 @@ pub fn backup(around: &Surroundings, data: &Path, to: &Path) -> Result<Manifest,
         path: data.to_owned(),
     })?;
     let source = LogFiles::new(around.files.clone(), data, &store);
-    let begin = copy::look(&source)?;
+    let begin = copy::covered(around, &source, copy::look(&source)?)?;
     claim(fs, to)?;
     let target = LogFiles::new(around.files.clone(), to, &store);
     make_dirs(fs, target.dir()).map_err(BackupError::io("make", target.dir()))?;
-    let through = copy::copy(around, (&source, &target), begin)?;
+    let through = copy::copy(&source, &target, begin)?;
     write_store(fs, to, &store)?;
     let counts = verify::verify(&target, through, &mut |_| Ok(()))?;
     let manifest = Manifest {

@@ -27,6 +27,13 @@ pub(super) struct Look {
     durable_through: Position,
 }
 
+impl Look {
+    /// Whether `end` is the last position, and known to be durable.
+    pub(super) fn ends_at(&self, end: Position) -> bool {
+        (self.last, self.durable_through) == (end, end)
+    }
+}
+
 /// Lists the log and reads its newest segment.
 ///
 /// # Errors
@@ -89,32 +96,15 @@ fn look_once(source: &LogFiles) -> Result<Option<Look>, OpenError> {
     }))
 }
 
-/// Copies the log up to a durable position that covers what `begin` saw, and returns that position.
+/// Waits until all that `begin` saw is called durable.
 ///
 /// # Errors
-/// [`BackupError`]: see there.
-pub(super) fn copy(
+/// [`BackupError::NotCovered`] after the bound.
+pub(super) fn covered(
     around: &Surroundings,
-    (source, target): (&LogFiles, &LogFiles),
+    source: &LogFiles,
     begin: Look,
-) -> Result<Position, BackupError> {
-    let at_stake = begin.last;
-    let mut look = covered(around, source, begin)?;
-    let mut copied = BTreeMap::new();
-    for _ in 0..PASSES_MAX {
-        let through = look.durable_through;
-        if copy_listed((source, target), look, &mut copied)? {
-            target.sync_names()?;
-            return Ok(through);
-        }
-        look = self::look(source)?;
-        debug_assert!(look.durable_through >= at_stake);
-    }
-    Err(BackupError::Changing(PASSES_MAX))
-}
-
-/// Waits until what is there is called durable.
-fn covered(around: &Surroundings, source: &LogFiles, begin: Look) -> Result<Look, BackupError> {
+) -> Result<Look, BackupError> {
     let (position, mut look) = (begin.last, begin);
     let give_up_at = around.clock.monotonic() + around.cover_wait_max;
     while look.durable_through < position {
@@ -128,6 +118,28 @@ fn covered(around: &Surroundings, source: &LogFiles, begin: Look) -> Result<Look
         look = self::look(source)?;
     }
     Ok(look)
+}
+
+/// Copies what `look` saw up to its durable position, or, if that changes meanwhile, what is there then;
+/// returns the last position copied.
+///
+/// # Errors
+/// [`BackupError`]: damaged, changing all the time, or no way to write.
+pub(super) fn copy(
+    source: &LogFiles,
+    target: &LogFiles,
+    mut look: Look,
+) -> Result<Position, BackupError> {
+    let mut copied = BTreeMap::new();
+    for _ in 0..PASSES_MAX {
+        let through = look.durable_through;
+        if copy_listed((source, target), look, &mut copied)? {
+            target.sync_names()?;
+            return Ok(through);
+        }
+        look = self::look(source)?;
+    }
+    Err(BackupError::Changing(PASSES_MAX))
 }
 
 /// Copies the segments of `look` that are not copied yet; `false` when some of them changed meanwhile.

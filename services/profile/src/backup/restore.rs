@@ -84,15 +84,22 @@ pub async fn restore(
     let source = LogFiles::new(around.files.clone(), &wanted.from, &store);
     let target = LogFiles::new(around.files.clone(), &wanted.data, &store);
     make_dirs(fs, target.dir()).map_err(BackupError::io("make", target.dir()))?;
-    let copied = copy::copy(around, (&source, &target), copy::look(&source)?)?;
-    let counts = verify(&target, copied, &mut |record| {
+    let whole = copy::look(&source)?;
+    if !whole.ends_at(end) {
+        return Err(BackupError::Damaged {
+            path: wanted.from.clone(),
+            what: format!("it does not end at position {end}, as BACKUP says"),
+        });
+    }
+    copy::copy(&source, &target, whole)?;
+    let counts = verify(&target, end, &mut |record| {
         let users = survey.as_mut().map(|survey| &mut survey.users);
         if let Some(user) = users.and_then(|users| users.get_mut(&record.user)) {
             user.known = Some(Known::of(record));
         }
         Ok(())
     })?;
-    compare(&manifest, copied, &counts, &wanted.from)?;
+    compare(&manifest, &counts, &wanted.from)?;
     let (mut restored_end, mut events) = (end, 0);
     if let (Some(tail), Some(survey)) = (tail, survey.as_mut())
         && survey.last > end.0
@@ -169,21 +176,16 @@ fn release(fs: &dyn FileSystem, data: &Path) -> Result<(), BackupError> {
     gone.map_err(BackupError::io("remove", &mark))
 }
 
-/// The files must hold what `BACKUP` says: a segment that is missing at the end shows in nothing else.
-fn compare(
-    manifest: &Manifest,
-    end: Position,
-    counts: &Counts,
-    from: &Path,
-) -> Result<(), BackupError> {
-    let found = (end.0, counts.first.0, counts.records);
-    let said = (manifest.end, manifest.first, manifest.records);
+/// The files must hold as much as `BACKUP` says.
+fn compare(manifest: &Manifest, counts: &Counts, from: &Path) -> Result<(), BackupError> {
+    let found = (counts.first.0, counts.records);
+    let said = (manifest.first, manifest.records);
     if found == said {
         return Ok(());
     }
     Err(BackupError::Damaged {
         path: from.to_owned(),
-        what: format!("end, first position and records are {found:?}, BACKUP says {said:?}"),
+        what: format!("first position and records are {found:?}, BACKUP says {said:?}"),
     })
 }
 

