@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -45,3 +45,7 @@ acceptance: ## what README.md promises, checked in Python (needs `make run` up, 
 	@test -f $(RUN_DIR)/env.sh || \
 		{ echo "acceptance: no $(RUN_DIR)/env.sh. Advice: make run, in another terminal" >&2; exit 1; }
 	@. $(RUN_DIR)/env.sh && PROFILE_DATA_DIR=$(RUN_DIR)/data python3 tests/acceptance/acceptance.py
+
+space: ## ten million updates of a million users: how much the data directory takes (UPDATES=N, USERS=N)
+	UPDATES=$${UPDATES:-10000000} USERS=$${USERS:-1000000} \
+		cargo test --release --locked -p profile-tests --test space -- --nocapture --test-threads=1

@@ -205,7 +205,7 @@ async fn a_restore_that_is_killed_leaves_nothing_that_starts() {
     assert!(!world.service.start_and_end().success());
     let log = world.service.log();
     assert!(log.contains("a restore that did not end"), "{log}");
-    let error = world.refused(&RESTORE);
+    let error = world.refused_with_config(&RESTORE);
     assert!(error.contains("is not empty"), "{error}");
 
     fs::remove_dir_all(world.path("data")).unwrap();

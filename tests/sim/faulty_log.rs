@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use profile::clock::Clock;
 use profile::commit_log::memory::MemoryLog;
 use profile::commit_log::{
-    AppendError, Commit, CommitLog, CommitObserver, NotWritten, ReadError, ReadLimits,
+    AppendError, Commit, CommitLog, CommitObserver, CompactError, CompactionReport, NotWritten,
+    ReadError, ReadLimits, Retention,
 };
 use profile_messages::Position;
 use profile_messages::record::Record;
@@ -100,6 +101,18 @@ impl CommitLog for FaultyLog {
 
     fn failed(&self) -> watch::Receiver<Option<String>> {
         self.inner.failed()
+    }
+
+    async fn compact(
+        &self,
+        until: Position,
+        retention: Arc<dyn Retention>,
+    ) -> Result<CompactionReport, CompactError> {
+        self.inner.compact(until, retention).await
+    }
+
+    fn dropped_through(&self) -> Position {
+        self.inner.dropped_through()
     }
 
     async fn close(&self) {

@@ -16,6 +16,7 @@ const ORDER: &[&[&str]] = &[
     &["gateway"],
     &["actor"],
     &["entity"],
+    &["compaction"],
     &["current_view"],
     &["commit_log"],
     &["data_dir"],

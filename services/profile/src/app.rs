@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use anyhow::Context as _;
+use profile_messages::Position;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -14,6 +15,7 @@ use crate::auth::Authenticator;
 use crate::auth::dev::{check_dev_allowed, prepare_dev_key};
 use crate::clock::{Clock, SystemClock};
 use crate::commit_log::CommitLog;
+use crate::compaction::Compaction;
 use crate::config::Config;
 use crate::current_view::CurrentView;
 use crate::entity::EntityPorts;
@@ -119,6 +121,7 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         Arc::clone(&storage.lag),
     )
     .await?;
+    let compaction = compaction(&config, &storage).start();
     let gate = write_gate(&config, view, Arc::clone(&storage.lag));
     let service = Arc::new(ProfileService::new(
         ports,
@@ -139,10 +142,24 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         tracing::error!(error = %format!("{error:#}"), "cannot go on, stopping");
     }
     log_counts(&shards);
+    compaction.stop().await;
     relay.stop().await;
     storage.close().await;
     tracing::info!("stopped");
     ended
+}
+
+/// What throws away what the log need not keep. The stream's erasure and the view's renewal are not there
+/// yet: without the relay's cursor nothing goes, without the other two nothing of a removed user.
+fn compaction(config: &Config, storage: &Storage) -> Compaction {
+    Compaction {
+        options: options::compaction(config),
+        log: Arc::clone(&storage.log) as _,
+        view: Arc::clone(&storage.view) as _,
+        cursor: watch::Sender::new(None).subscribe(),
+        erased_through: watch::Sender::new(Position::NONE).subscribe(),
+        renew: Arc::new(|| Box::pin(async { Err("not available".to_owned()) })),
+    }
 }
 
 /// What the gateways did in their life: whether the limit of live actors is a good one.

@@ -20,6 +20,8 @@ pub mod commit_log;
 
 pub mod current_view;
 
+pub mod compaction;
+
 pub mod relay;
 
 pub mod auth;

@@ -133,6 +133,13 @@ impl World {
     }
 
     #[track_caller]
+    pub(super) fn refused_with_config(&mut self, arguments: &[&str]) -> String {
+        let mut command = self.command(arguments);
+        command.args(["--config", "profiled.toml"]);
+        World::fails(command)
+    }
+
+    #[track_caller]
     pub(super) fn refused_with_config_of(&mut self, other: &World, arguments: &[&str]) -> String {
         let mut command = self.command(arguments);
         command.arg("--config").arg(other.path("profiled.toml"));

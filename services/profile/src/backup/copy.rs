@@ -201,12 +201,11 @@ fn copy_segment(
     if frames.last() != end {
         return Err(frames.damaged().into());
     }
-    // An empty one is replaced at the next start; what has records must end with a last word.
-    if is_newest && end >= segment.first() {
+    // An empty one is replaced at the next start, and a compacted one ends by its header.
+    if is_newest && end >= segment.first() && !segment.is_compacted() {
         writer.close(end);
     }
-    writer.finish()?;
-    Ok(())
+    Ok(writer.finish()?)
 }
 
 #[allow(clippy::disallowed_methods)] // a command of its own, without a runtime

@@ -197,7 +197,8 @@ async fn take_in(
     (epoch, store_id): (u32, &str),
 ) -> Result<u64, BackupError> {
     let (mut events, mut next) = (0, survey.from);
-    let mut writer = TailWriter::new(target, epoch)?;
+    let end = Position(survey.from - 1);
+    let mut writer = TailWriter::new(target, end, epoch)?;
     while next <= survey.last {
         let until = tail::chunk_end(next, survey.last);
         for (sequence, message) in tail::read(tail, next, until).await? {

@@ -1,6 +1,7 @@
 //! Backups of a log on a simulated disk, and what becomes of them.
 
 mod broken;
+mod compaction;
 mod tail;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! The log in memory: for tests and simulation. Needs no runtime, and the same calls give the same log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound::{Excluded, Included};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -9,7 +10,8 @@ use profile_messages::{Position, UserId};
 use tokio::sync::watch;
 
 use super::{
-    AppendError, Commit, CommitLog, CommitObserver, Head, NotWritten, ReadError, ReadLimits,
+    AppendError, Commit, CommitLog, CommitObserver, CompactError, CompactionReport, Fate, Head,
+    NotWritten, ReadError, ReadLimits, Retention,
 };
 use crate::clock::Clock;
 
@@ -38,7 +40,8 @@ impl CommitObserver for HeadsInMemory {
 pub struct MemoryLog {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn CommitObserver>,
-    records: Mutex<Vec<Arc<Record>>>,
+    records: Mutex<BTreeMap<Position, Arc<Record>>>,
+    dropped_through: Mutex<Position>,
     /// Held over a whole append, so that the observer hears the commits in order.
     open: Mutex<bool>,
     durable: watch::Sender<Position>,
@@ -56,6 +59,7 @@ impl MemoryLog {
             clock,
             observer,
             records: Mutex::default(),
+            dropped_through: Mutex::default(),
             open: Mutex::new(true),
             durable: watch::Sender::new(Position::NONE),
             failed: watch::Sender::new(None),
@@ -85,10 +89,47 @@ impl MemoryLog {
         if deadline.is_some_and(|deadline| self.clock.monotonic() >= deadline) {
             return refused(NotWritten::DeadlineExceeded);
         }
-        locked(&self.records).push(record.clone());
+        locked(&self.records).insert(position, record.clone());
         self.observer.committed(std::slice::from_ref(&record));
         self.durable.send_replace(position);
         Ok(record)
+    }
+
+    /// Memory has no segments: everything that is not kept goes at once.
+    fn compact_now(
+        &self,
+        until: Position,
+        retention: &dyn Retention,
+    ) -> Result<CompactionReport, CompactError> {
+        if !*locked(&self.open) {
+            return Err(CompactError::Closed);
+        }
+        let until = until.min(*self.durable.borrow());
+        let old: Vec<_> = locked(&self.records)
+            .range(..=until)
+            .map(|(_, record)| Arc::clone(record))
+            .collect();
+        let mut report = CompactionReport {
+            records_read: old.len() as u64,
+            ..CompactionReport::default()
+        };
+        let (mut gone, mut superseded) = (HashSet::new(), Position::NONE);
+        for record in old {
+            match retention.fate(&record).map_err(CompactError::Retention)? {
+                Fate::Keep => continue,
+                Fate::Superseded => {
+                    superseded = record.position;
+                    report.records_superseded += 1;
+                }
+                Fate::Erased => report.records_erased += 1,
+            }
+            gone.insert(record.position);
+        }
+        let mut records = locked(&self.records);
+        let mut dropped_through = locked(&self.dropped_through);
+        *dropped_through = superseded.max(*dropped_through);
+        records.retain(|position, _| !gone.contains(position));
+        Ok(report)
     }
 }
 
@@ -103,14 +144,16 @@ impl CommitLog for MemoryLog {
         after: Position,
         limits: ReadLimits,
     ) -> Result<Vec<Arc<Record>>, ReadError> {
-        let durable = self.durable.borrow().0;
-        let from = usize::try_from(after.0).unwrap_or(usize::MAX);
+        let durable = *self.durable.borrow();
+        if after >= durable {
+            return Ok(Vec::new());
+        }
         let mut budget = ReadBudget::new(limits);
         let records = locked(&self.records);
-        let newer = records.iter().skip(from);
+        let newer = records.range((Excluded(after), Included(durable)));
         let mut encoded = Vec::new();
         Ok(newer
-            .take_while(|record| record.position.0 <= durable)
+            .map(|(_, record)| record)
             .take_while(|record| {
                 encoded.clear();
                 record.encode_into(&mut encoded);
@@ -124,9 +167,7 @@ impl CommitLog for MemoryLog {
         if position > *self.durable.borrow() {
             return Ok(None);
         }
-        let at = position.0.checked_sub(1);
-        let at = at.and_then(|at| usize::try_from(at).ok());
-        Ok(at.and_then(|at| locked(&self.records).get(at).cloned()))
+        Ok(locked(&self.records).get(&position).cloned())
     }
 
     fn durable(&self) -> watch::Receiver<Position> {
@@ -135,6 +176,18 @@ impl CommitLog for MemoryLog {
 
     fn failed(&self) -> watch::Receiver<Option<String>> {
         self.failed.subscribe()
+    }
+
+    async fn compact(
+        &self,
+        until: Position,
+        retention: Arc<dyn Retention>,
+    ) -> Result<CompactionReport, CompactError> {
+        self.compact_now(until, retention.as_ref())
+    }
+
+    fn dropped_through(&self) -> Position {
+        *locked(&self.dropped_through)
     }
 
     async fn close(&self) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use profile_messages::event::EventKind;
+use profile_messages::event::{CloudEvent, EventKind};
 use profile_messages::query::PageBody;
 use profile_messages::record::Record;
 use profile_messages::reply::{FieldChange, HistoryChange, HistoryReply, QueryReply};
@@ -47,7 +47,10 @@ impl ProfileService {
                 break;
             }
             let before = self.record(record.previous).await?;
-            let change = history_change(&record, before.as_deref());
+            let change = match &before {
+                None if record.previous != Position::NONE => oldest_kept_change(&record),
+                before => history_change(&record, before.as_deref()),
+            };
             bytes += serde_json::to_vec(&change).map_or(0, |json| json.len());
             changes.push(change);
             next = before;
@@ -82,6 +85,26 @@ fn history_change(record: &Record, before: Option<&Record>) -> HistoryChange {
         editor_id: record.actor.clone(),
         resource_owner: record.org.to_string(),
         fields: field_changes(record, before),
+    }
+}
+
+/// The commit before it is not kept any more, so what was there before is not known; the event names the
+/// fields that changed.
+fn oldest_kept_change(record: &Record) -> HistoryChange {
+    let event = serde_json::from_slice::<CloudEvent>(&record.event);
+    let changed = event.map(|event| event.data.changed).unwrap_or_default();
+    let after = record.state.as_ref().map(|state| &state.fields);
+    let fields = after.map_or_else(Vec::new, |after| {
+        let told = changed.into_iter().map(|field| FieldChange {
+            old: None,
+            new: value(after, &field),
+            field,
+        });
+        told.collect()
+    });
+    HistoryChange {
+        fields,
+        ..history_change(record, None)
     }
 }
 

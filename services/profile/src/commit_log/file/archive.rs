@@ -15,7 +15,9 @@ use std::sync::Arc;
 use profile_messages::Position;
 
 use super::frame::FrameCodec;
-use super::segment::{self, CHECKED_BYTES, NEXT, SegmentHeader, check_elder, position_of};
+use super::segment::{
+    self, CHECKED_BYTES, COMPACTED, NEXT, SegmentHeader, check_elder, position_of,
+};
 use super::{LOG, OpenError};
 use crate::data_dir::StoreFile;
 use crate::file_system::{FileSystem, LogFile};
@@ -40,6 +42,11 @@ pub(crate) struct Segment {
 impl Segment {
     pub(crate) fn first(&self) -> Position {
         self.header.first
+    }
+
+    /// Whether its header says where it ends: nothing is ever appended to it.
+    pub(crate) fn is_compacted(&self) -> bool {
+        self.header.compacted.is_some()
     }
 
     /// The last position before it: all up to there was durable when the segment was made.
@@ -70,13 +77,16 @@ impl LogFiles {
         let failed = |source| OpenError::io("list", &self.dir, source);
         let mut headers: Vec<SegmentHeader> = Vec::new();
         for name in self.fs.list(&self.dir).map_err(failed)? {
-            if name == NEXT {
+            if name == NEXT || name == COMPACTED {
                 continue;
             }
             let path = self.dir.join(&name);
             let Some(first) = position_of(&name) else {
                 return Err(OpenError::Unknown { path });
             };
+            if headers.last().is_some_and(|elder| elder.supersedes(first)) {
+                continue;
+            }
             let failed = |source| OpenError::io("read", &path, source);
             let file = self.fs.open_to_read(&path).map_err(failed)?;
             let header = self.header_of(&file, &path)?;

@@ -8,7 +8,7 @@ use profile_messages::record::{Record, RecordError};
 
 use super::Segment;
 use crate::commit_log::file::OpenError;
-use crate::commit_log::file::frame::{FrameCodec, FrameHeader, NotAFrame, records};
+use crate::commit_log::file::frame::{FrameCodec, FrameHeader, FrameKind, NotAFrame, records};
 use crate::commit_log::file::scan::{Found, FrameScanner};
 use crate::commit_log::file::segment::HEADER_BYTES;
 use crate::file_system::LogFile;
@@ -41,26 +41,17 @@ impl<'a> Frame<'a> {
         self.header.last()
     }
 
-    /// Its records, each at a position of this frame and after the one before it.
+    /// Its records; their positions ascend within the frame.
     pub(crate) fn records(&self) -> impl Iterator<Item = Result<Record, OpenError>> + use<'a> {
         let frame = *self;
-        let mut next = frame.header.first;
-        records(frame.bytes).map(move |bytes| {
-            let damaged = || OpenError::Damaged {
+        records(frame.bytes).map(move |bytes| match Record::decode(bytes) {
+            Ok((record, _)) => Ok(record),
+            Err(RecordError::Newer(format)) => Err(newer(frame.path, format)),
+            Err(RecordError::Damaged(_)) => Err(OpenError::Damaged {
                 path: frame.path.to_owned(),
-                position: next,
+                position: frame.header.first,
                 offset: frame.offset,
-            };
-            let record = match Record::decode(bytes) {
-                Ok((record, _)) => record,
-                Err(RecordError::Newer(format)) => return Err(newer(frame.path, format)),
-                Err(RecordError::Damaged(_)) => return Err(damaged()),
-            };
-            if record.position < next || record.position > frame.last() {
-                return Err(damaged());
-            }
-            next = record.position.next();
-            Ok(record)
+            }),
         })
     }
 
@@ -104,7 +95,12 @@ impl Frames {
             Err(NotAFrame::Newer(format)) => return Err(newer(&self.path, format)),
             Err(NotAFrame::Bad) => return Ok(None),
         };
-        let follows = header.first == self.last.next() && header.durable_through <= self.last;
+        // A sparse frame was durable as a whole before its segment had a name.
+        let durable_until = match header.kind {
+            FrameKind::Sparse => header.last(),
+            FrameKind::Group | FrameKind::Idle | FrameKind::Closed => self.last,
+        };
+        let follows = header.first == self.last.next() && header.durable_through <= durable_until;
         if !follows || header.durable_through < self.durable_through {
             return Err(OpenError::Damaged {
                 path: self.path.clone(),

@@ -74,22 +74,38 @@ impl SegmentWriter {
         self.flush_over(BUFFER_BYTES)
     }
 
+    /// Appends a new frame, with its padding.
+    pub(super) fn push_bytes(&mut self, frame: &[u8]) -> Result<(), OpenError> {
+        self.buffer.extend_from_slice(frame);
+        self.flush_over(BUFFER_BYTES)
+    }
+
+    /// Length of the file so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.offset + self.buffer.len() as u64
+    }
+
     /// Appends the last word of a clean stop: everything up to `last` is here, and nothing was begun.
     pub(crate) fn close(&mut self, last: Position) {
         let closed = self.codec.empty(FrameKind::Closed, last);
         self.buffer.extend_from_slice(&closed);
     }
 
-    /// Makes the content durable, the header with it; returns the length in bytes.
+    /// Makes the content durable, the header with it.
     ///
     /// # Errors
     /// [`OpenError::Io`].
-    pub(crate) fn finish(mut self) -> Result<u64, OpenError> {
+    pub(crate) fn finish(mut self) -> Result<(), OpenError> {
         self.flush_over(0)?;
         let written = self.file.write_at(&self.header, 0);
         let synced = written.and_then(|()| self.file.sync());
-        synced.map_err(|source| OpenError::io("write", &self.path, source))?;
-        Ok(self.offset)
+        synced.map_err(|source| OpenError::io("write", &self.path, source))
+    }
+
+    /// The same with another header, of which more is known at the end.
+    pub(super) fn finish_as(mut self, header: Vec<u8>) -> Result<(), OpenError> {
+        self.header = header;
+        self.finish()
     }
 
     fn flush_over(&mut self, bytes: usize) -> Result<(), OpenError> {

@@ -1,6 +1,9 @@
 //! Seeded loops of lives and deaths. Replay one with `SEED=<n>`; more with `POWERCUTS=<n>`.
 
+use std::collections::HashSet;
+
 use super::*;
+use crate::commit_log::Fate;
 use crate::file_system::simulated::{Fault, Lie, Seeded};
 
 /// The system as it is, or with a planted fault that the check must find.
@@ -10,6 +13,21 @@ enum Variant {
     AcknowledgesBeforeTheSync,
     ForgetsToSyncNames,
     BelievesTornFrames,
+    DropsTheNewest,
+}
+
+/// Drops the newest record of a user as well.
+#[derive(Debug)]
+struct Forgetful(KeepNewest);
+
+impl Retention for Forgetful {
+    fn fate(&self, record: &Record) -> Result<Fate, String> {
+        let is_newest = self.0.heads.head(&record.user)?.version == record.version;
+        if is_newest {
+            return Ok(Fate::Superseded);
+        }
+        self.0.fate(record)
+    }
 }
 
 const LIVES: u64 = 3;
@@ -19,8 +37,13 @@ struct Case {
     disk: SimulatedDisk,
     random: Seeded,
     variant: Variant,
-    /// What was acknowledged, or was read after a recovery.
+    /// What was acknowledged, or was read after a recovery: all positions, from 1.
     known: Vec<Arc<Record>>,
+    /// Positions that some compaction was allowed to drop.
+    droppable: HashSet<Position>,
+    /// Positions that were gone after a compaction without an error.
+    gone: HashSet<Position>,
+    dropped_through: Position,
     /// The group whose outcome was left open.
     open_group: Vec<Record>,
 }
@@ -30,7 +53,7 @@ fn run_case(seed: u64, variant: Variant) -> Result<(), String> {
     // The store file is made before the lies begin: the canaries are about the log.
     drop(open_dir(&disk));
     match variant {
-        Variant::Right | Variant::BelievesTornFrames => {}
+        Variant::Right | Variant::BelievesTornFrames | Variant::DropsTheNewest => {}
         Variant::AcknowledgesBeforeTheSync => disk.lie(Lie::FileSyncs),
         Variant::ForgetsToSyncNames => disk.lie(Lie::DirSyncs),
     }
@@ -39,6 +62,9 @@ fn run_case(seed: u64, variant: Variant) -> Result<(), String> {
         random: Seeded::new(seed ^ 0x5eed),
         variant,
         known: Vec::new(),
+        droppable: HashSet::new(),
+        gone: HashSet::new(),
+        dropped_through: Position::NONE,
         open_group: Vec::new(),
     };
     for _ in 0..LIVES {
@@ -84,6 +110,7 @@ impl Case {
                         Err(error) => return Err(error),
                     };
                 }
+                2 => self.compact(&mut log)?,
                 _ => self.append_group(&mut log),
             }
             if log.writer.has_failed() {
@@ -120,6 +147,33 @@ impl Case {
         }
     }
 
+    fn compact(&mut self, log: &mut Steps) -> Result<(), String> {
+        let durable = log.durable();
+        let until = match self.random.below(3) {
+            0 => Position(self.random.below(durable.0 + 1)),
+            _ => durable,
+        };
+        let erased: Vec<u64> = (0..8).filter(|_| self.random.percent(10)).collect();
+        let retention = log.keep_newest(1 + self.random.below(3), &erased);
+        let candidates = self.known.iter().filter(|it| it.position <= until);
+        let may_go = candidates.filter(|it| retention.fate(it) != Ok(Fate::Keep));
+        self.droppable.extend(may_go.map(|it| it.position));
+        let outcome = if self.variant == Variant::DropsTheNewest {
+            log.compact(until, &Forgetful(retention))
+        } else {
+            log.compact(until, &retention)
+        };
+        if outcome.is_err() {
+            return Ok(());
+        }
+        let left = log.all().map_err(|e| e.to_string())?;
+        let left: HashSet<Position> = left.iter().map(|record| record.position).collect();
+        let known = self.known.iter().map(|record| record.position);
+        self.gone = known.filter(|position| !left.contains(position)).collect();
+        self.dropped_through = log.writer.reader.dropped_through();
+        Ok(())
+    }
+
     fn die(&mut self) {
         match self.random.below(3) {
             0 => self.disk.kill_process(),
@@ -135,28 +189,36 @@ impl Case {
         }
     }
 
-    /// Everything acknowledged is there, and beyond it the group in flight as a whole, or nothing.
+    /// Everything acknowledged is there but for what a compaction was allowed to drop, and beyond it the
+    /// group in flight as a whole, or nothing.
     fn check(&mut self) -> Result<(), String> {
         let log = self.open()?;
         let read = log.all().map_err(|e| e.to_string())?;
-        for (at, record) in (1..).zip(&read) {
-            if record.position != Position(at) {
-                return Err(format!("position {} at place {at}", record.position));
+        let end = self.known.len();
+        let split = read.partition_point(|record| record.position.0 <= end as u64);
+        let (old, new) = read.split_at(split);
+        let mut old = old.iter().peekable();
+        for record in &self.known {
+            if old.peek() == Some(&record) {
+                old.next();
+            } else if !self.droppable.contains(&record.position) {
+                return Err(format!("acknowledged position {} is lost", record.position));
             }
         }
-        if read.len() < self.known.len() {
-            let (left, of) = (read.len(), self.known.len());
-            return Err(format!("only {left} of {of} acknowledged commits are left"));
+        if let Some(record) = old.next() {
+            return Err(format!("position {} is another one now", record.position));
         }
-        let (old, new) = read.split_at(self.known.len());
-        if old != self.known {
-            return Err("an acknowledged commit is another one now".to_owned());
+        if let Some(back) = read.iter().find(|it| self.gone.contains(&it.position)) {
+            return Err(format!("position {} is back", back.position));
+        }
+        if log.writer.reader.dropped_through() < self.dropped_through {
+            return Err("that history was dropped is forgotten".to_owned());
         }
         let whole = new.iter().map(Arc::as_ref).eq(&self.open_group);
         if !new.is_empty() && !whole {
             return Err("a commit that nobody made, or half a group".to_owned());
         }
-        self.known = read;
+        self.known.extend_from_slice(new);
         self.open_group.clear();
         drop(log);
         // What was read is durable: it must survive this too.
@@ -196,6 +258,11 @@ fn the_check_catches_a_log_that_forgets_to_sync_the_names() {
 #[test]
 fn the_check_catches_a_recovery_that_believes_a_torn_frame() {
     assert_caught(Variant::BelievesTornFrames);
+}
+
+#[test]
+fn the_check_catches_a_compaction_that_drops_the_newest_record_of_a_user() {
+    assert_caught(Variant::DropsTheNewest);
 }
 
 fn assert_caught(variant: Variant) {
