@@ -261,6 +261,21 @@ async fn what_cannot_be_done_is_refused_with_advice() {
     assert!(error.contains("format 9 of a newer release"), "{error}");
 }
 
+/// Somebody tries an old backup, alone, on the bus of the service that it was taken from.
+#[tokio::test]
+async fn an_older_directory_that_the_stream_refuses_does_not_shut_out_the_right_one() {
+    let mut world = lost_after_a_backup("changed").await;
+    world.lose_data();
+    let [_, rest @ ..] = RESTORE;
+    world.profiled(&[&["restore", "--without-stream"], &rest[..]].concat());
+    assert!(!world.service.start_and_end().success());
+    let log = world.service.log();
+    assert!(log.contains("the event stream is at sequence 9"), "{log}");
+    fs::remove_dir_all(world.path("data")).unwrap();
+    fs::rename(world.path("old"), world.path("data")).unwrap();
+    world.service.start_again();
+}
+
 #[tokio::test]
 async fn a_stream_of_another_store_or_none_is_not_taken_in() {
     let mut world = World::start("").await;

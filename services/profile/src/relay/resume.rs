@@ -51,10 +51,12 @@ impl Context {
                     tracing::warn!(last, %through, "the event stream lost events, sending them again");
                 }
                 self.compare(last.max(1), last).await?;
+                self.stream.take_over().await?;
                 Ok(refilling(last, through))
             }
             Plan::Adopt { from, to } => {
                 self.compare(from.max(1), to).await?;
+                self.stream.take_over().await?;
                 let adopted = Some(Position(to)).max(cursor);
                 let refill = Position::NONE;
                 Ok(Resumed {

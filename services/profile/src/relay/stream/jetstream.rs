@@ -193,8 +193,9 @@ impl EventStream for JetStreamEvents {
             return Ok(None);
         };
         config::check_owner(&info, &self.store_id, self.epoch)?;
-        let (wanted, changes) =
-            config::updated(&info.config, &self.options, &self.store_id, self.epoch);
+        // Its epoch stays until the stream was compared with the log.
+        let epoch = config::epoch_of(&info);
+        let (wanted, changes) = config::updated(&info.config, &self.options, &self.store_id, epoch);
         let info = if changes.is_empty() {
             info
         } else {
@@ -202,6 +203,24 @@ impl EventStream for JetStreamEvents {
             self.updated(info, &wanted).await?
         };
         Ok(Some(state(&info)))
+    }
+
+    async fn take_over(&self) -> Result<(), StreamError> {
+        let Some(info) = self.info().await? else {
+            return Err(StreamError::Surprise("the event stream is gone".to_owned()));
+        };
+        config::check_owner(&info, &self.store_id, self.epoch)?;
+        if config::epoch_of(&info) == self.epoch {
+            return Ok(());
+        }
+        tracing::info!(
+            stream = EVENT_STREAM,
+            epoch = self.epoch,
+            "a new epoch of the event stream"
+        );
+        let mut wanted = info.config;
+        config::set_owner(&mut wanted, &self.store_id, self.epoch);
+        self.apply("UPDATE", &wanted).await.map(drop)
     }
 
     async fn create(&self, first_sequence: u64) -> Result<(), StreamError> {

@@ -4,7 +4,8 @@
 use profile_messages::Position;
 use profile_messages::record::Record;
 
-use super::{LogFiles, Segment, SegmentWriter};
+use super::writing::SegmentWriter;
+use super::{LogFiles, Segment};
 use crate::commit_log::file::OpenError;
 use crate::commit_log::file::frame::{FrameCodec, FrameKind};
 use crate::commit_log::file::segment::{Compacted, SegmentHeader};

@@ -80,6 +80,11 @@ fn duplicate_window(options: &StreamOptions) -> Duration {
     }
 }
 
+/// Says in the configuration whose the stream is.
+pub(super) fn set_owner(config: &mut Config, store_id: &str, epoch: u32) {
+    config.metadata = with_owner(&config.metadata, store_id, epoch);
+}
+
 fn with_owner(
     metadata: &HashMap<String, String>,
     store_id: &str,
