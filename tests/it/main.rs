@@ -1,5 +1,6 @@
 //! Everything against a real nats-server, in one binary: a module for each subject.
 
+mod backup;
 mod edge;
 mod erasure;
 mod formats;

@@ -11,6 +11,7 @@ const ORDER: &[&[&str]] = &[
     &["main"],
     &["app"],
     &["transport"],
+    &["backup"],
     &["relay", "service"],
     &["gateway"],
     &["actor"],

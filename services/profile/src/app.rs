@@ -26,10 +26,12 @@ use crate::relay::{Relay, RelayHandle, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
 use crate::transport::nats::{NatsEdge, NatsOptions, connect_as};
 
+mod backup;
 mod health;
 mod options;
 mod storage;
 
+pub use backup::{backup, restore};
 pub use health::health;
 use storage::Storage;
 

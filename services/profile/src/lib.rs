@@ -6,6 +6,8 @@ pub mod app;
 
 pub mod transport;
 
+pub mod backup;
+
 pub mod service;
 
 pub mod gateway;

@@ -152,14 +152,18 @@ pub(super) fn relay(config: &Config, data_dir: &DataDir) -> RelayOptions {
         cursor_path: data_dir.path().join("relay"),
         erased_path: data_dir.path().join("erased"),
         erase_settle: Duration::from_secs(config.relay.erase_settle_s),
-        stream: StreamOptions {
-            max_age: Duration::from_secs(config.relay.max_age_s),
-            bytes_max: config.relay.max_bytes,
-            replicas: config.relay.replicas,
-            duplicate_window: Duration::from_secs(config.relay.duplicate_window_s),
-            ..StreamOptions::default()
-        },
+        stream: stream(config),
         window_messages_max: config.relay.window_messages_max,
+    }
+}
+
+pub(super) fn stream(config: &Config) -> StreamOptions {
+    StreamOptions {
+        max_age: Duration::from_secs(config.relay.max_age_s),
+        bytes_max: config.relay.max_bytes,
+        replicas: config.relay.replicas,
+        duplicate_window: Duration::from_secs(config.relay.duplicate_window_s),
+        ..StreamOptions::default()
     }
 }
 

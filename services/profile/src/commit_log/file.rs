@@ -7,6 +7,7 @@
 //! Assumed of the disk: a 512-byte sector is written whole or not at all, and a sync that returned 0
 //! has done what it says.
 
+pub(crate) mod archive;
 mod compact;
 mod frame;
 mod group;

@@ -72,6 +72,7 @@ impl Context {
                     tracing::warn!(last, %through, "the event stream lost events, sending them again");
                 }
                 self.compare(last.max(1), last).await?;
+                self.stream.take_over().await?;
                 Ok(refilling(last, through))
             }
             Plan::Adopt { from, to } => {
@@ -79,6 +80,7 @@ impl Context {
                     self.erased.start_over().await;
                 }
                 self.compare(from.max(1), to).await?;
+                self.stream.take_over().await?;
                 let adopted = Some(Position(to)).max(cursor);
                 let refill = Position::NONE;
                 Ok(Resumed {

@@ -61,6 +61,13 @@ pub trait EventStream: Send + Sync + std::fmt::Debug {
     /// brings its limits to the configured ones.
     async fn inspect(&self) -> Result<Option<StreamState>, StreamError>;
 
+    /// Writes this store's epoch into the stream, so that an older data directory is refused from here on.
+    /// Called once the stream was compared with the log: a directory that the stream itself refuses must
+    /// not shut out the right one.
+    async fn take_over(&self) -> Result<(), StreamError> {
+        Ok(())
+    }
+
     /// Makes the stream; its first message will get `first_sequence`.
     async fn create(&self, first_sequence: u64) -> Result<(), StreamError>;
 

@@ -37,7 +37,7 @@ pub(super) const COMPACTED: &str = "compact.tmp";
 const MAGIC: &[u8; 8] = b"PROFSEG\0";
 const FORMAT: u32 = 1;
 const FORMAT_COMPACTED: u32 = 2;
-const CHECKED_BYTES: usize = 124;
+pub(super) const CHECKED_BYTES: usize = 124;
 const ZEROS_BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(super) fn file_name(first: Position) -> String {
     format!("{:020}.seg", first.0)
 }
 
-fn position_of(name: &str) -> Option<Position> {
+pub(super) fn position_of(name: &str) -> Option<Position> {
     let digits = name.strip_suffix(".seg")?;
     let position = Position(digits.parse().ok()?);
     (file_name(position) == name).then_some(position)
@@ -89,7 +89,11 @@ impl SegmentHeader {
         out
     }
 
-    fn decode(bytes: &[u8], store_id: &str, path: &Path) -> Result<SegmentHeader, OpenError> {
+    pub(super) fn decode(
+        bytes: &[u8],
+        store_id: &str,
+        path: &Path,
+    ) -> Result<SegmentHeader, OpenError> {
         let damaged = || OpenError::HeaderDamaged {
             path: path.to_owned(),
         };
@@ -140,7 +144,7 @@ impl SegmentHeader {
     }
 
     /// Whether it stands for the segment that begins at `first` too.
-    fn supersedes(&self, first: Position) -> bool {
+    pub(super) fn supersedes(&self, first: Position) -> bool {
         self.compacted.is_some_and(|it| first <= it.last)
     }
 }
@@ -187,7 +191,7 @@ fn read_header(dir: &DataDir, path: &Path) -> Result<SegmentHeader, OpenError> {
     SegmentHeader::decode(bytes.get(..read).unwrap_or_default(), dir.store_id(), path)
 }
 
-fn check_elder(
+pub(super) fn check_elder(
     elder: Option<&SegmentHeader>,
     header: &SegmentHeader,
     path: PathBuf,

@@ -101,6 +101,29 @@ impl JetStreamEvents {
         }
     }
 
+    /// Where the stream stands and the epoch in its metadata, and changes nothing; `None` when there is
+    /// no stream.
+    ///
+    /// # Errors
+    /// [`StreamError::Refused`] when it is another store's.
+    pub async fn look(&self) -> Result<Option<(StreamState, u32)>, StreamError> {
+        self.check_server()?;
+        let Some(info) = self.info().await? else {
+            return Ok(None);
+        };
+        config::check_owner(&info, &self.store_id, self.epoch)?;
+        Ok(Some((state(&info), config::epoch_of(&info))))
+    }
+
+    async fn info(&self) -> Result<Option<Info>, StreamError> {
+        let call = format!("STREAM.INFO.{EVENT_STREAM}");
+        match self.api::<Info>(&call, &json!({})).await? {
+            Ok(info) => Ok(Some(info)),
+            Err(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            Err(error) => Err(api_error("looking at the event stream", &error)),
+        }
+    }
+
     /// One call of the JetStream API.
     async fn api<T: DeserializeOwned>(
         &self,
@@ -176,25 +199,38 @@ impl JetStreamEvents {
 impl EventStream for JetStreamEvents {
     async fn inspect(&self) -> Result<Option<StreamState>, StreamError> {
         self.check_server()?;
-        let call = format!("STREAM.INFO.{EVENT_STREAM}");
-        let info = match self.api::<Info>(&call, &json!({})).await? {
-            Ok(info) => info,
-            Err(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => return Ok(None),
-            Err(error) => return Err(api_error("looking at the event stream", &error)),
+        let Some(info) = self.info().await? else {
+            return Ok(None);
         };
         config::check_owner(&info, &self.store_id, self.epoch)?;
-        let (wanted, changes) =
-            config::updated(&info.config, &self.options, &self.store_id, self.epoch);
+        // Its epoch stays until the stream was compared with the log.
+        let epoch = config::epoch_of(&info);
+        let (wanted, changes) = config::updated(&info.config, &self.options, &self.store_id, epoch);
         let info = if changes.is_empty() {
             info
         } else {
             tracing::info!(stream = EVENT_STREAM, ?changes, "updating the event stream");
             self.updated(info, &wanted).await?
         };
-        Ok(Some(StreamState {
-            first: info.state.first_sequence,
-            last: info.state.last_sequence,
-        }))
+        Ok(Some(state(&info)))
+    }
+
+    async fn take_over(&self) -> Result<(), StreamError> {
+        let Some(info) = self.info().await? else {
+            return Err(StreamError::Surprise("the event stream is gone".to_owned()));
+        };
+        config::check_owner(&info, &self.store_id, self.epoch)?;
+        if config::epoch_of(&info) == self.epoch {
+            return Ok(());
+        }
+        tracing::info!(
+            stream = EVENT_STREAM,
+            epoch = self.epoch,
+            "a new epoch of the event stream"
+        );
+        let mut wanted = info.config;
+        config::set_owner(&mut wanted, &self.store_id, self.epoch);
+        self.apply("UPDATE", &wanted).await.map(drop)
     }
 
     async fn create(&self, first_sequence: u64) -> Result<(), StreamError> {
@@ -260,6 +296,13 @@ impl EventStream for JetStreamEvents {
             },
             _ => Err(api_error(&format!("message {sequence}: DELETE"), &error)),
         }
+    }
+}
+
+fn state(info: &Info) -> StreamState {
+    StreamState {
+        first: info.state.first_sequence,
+        last: info.state.last_sequence,
     }
 }
 

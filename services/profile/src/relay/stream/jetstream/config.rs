@@ -80,6 +80,11 @@ fn duplicate_window(options: &StreamOptions) -> Duration {
     }
 }
 
+/// Says in the configuration whose the stream is.
+pub(super) fn set_owner(config: &mut Config, store_id: &str, epoch: u32) {
+    config.metadata = with_owner(&config.metadata, store_id, epoch);
+}
+
 fn with_owner(
     metadata: &HashMap<String, String>,
     store_id: &str,
@@ -124,8 +129,7 @@ pub(super) fn check_owner(info: &Info, store_id: &str, epoch: u32) -> Result<(),
              {owner}; or, if that store is gone for good, delete the stream"
         ));
     }
-    let theirs = config.metadata.get(METADATA_EPOCH);
-    let theirs = theirs.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let theirs = epoch_of(info);
     if epoch < theirs {
         return refuse(format!(
             "the stream {EVENT_STREAM} was written in epoch {theirs} of the store, this data \
@@ -133,6 +137,12 @@ pub(super) fn check_owner(info: &Info, store_id: &str, epoch: u32) -> Result<(),
         ));
     }
     Ok(())
+}
+
+/// The epoch in which the stream was written last, 0 for none.
+pub(super) fn epoch_of(info: &Info) -> u32 {
+    let epoch = info.config.metadata.get(METADATA_EPOCH);
+    epoch.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
