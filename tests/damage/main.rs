@@ -1,14 +1,14 @@
 //! The real process on a damaged data directory: one file is cut, flipped, zeroed, copied or deleted,
-//! anywhere. Either the service refuses, and says what is damaged and what to do, or it tells what was
-//! true before.
+//! anywhere. Either the service refuses to start, and says what is damaged and what to do, or it tells
+//! what was true before. A full segment of the log is not read at a start: there, each answer that needs
+//! what is damaged is refused (503) and the process logs which segment to restore; no answer is wrong.
 //!
 //! `DAMAGES=N` sets the number of cases, `SEED=N` the seed of the first; each next one has the next seed,
 //! so `DAMAGES=1 SEED=N` replays one.
 //!
-//! One thing may be lost, as the design says: the newest commit, when its frame is the last of the log,
-//! the process was killed before the next frame or the idle frame covered it, and the damage hits that
-//! frame. To whom it was acknowledged, that is a lost commit all the same; so the case is precise about
-//! it, and counts it.
+//! One thing may be lost, as the design says: the newest commit, when the process was killed before the
+//! next frame or the idle frame covered its group, neither the event stream nor the current view had got
+//! it yet, and the damage hits nothing but that group's frame. It was acknowledged, so it is counted.
 
 mod canary;
 mod damage;

@@ -218,7 +218,7 @@ impl World {
                     }
                 }
             }
-            Verdict::Wrong(answer) => Err(format!("{answer}\n{}", end_of(&log))),
+            Verdict::Wrong(answer) => Err(format!("{answer}\n{}", end_of(log))),
         }
     }
 

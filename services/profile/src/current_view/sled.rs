@@ -90,6 +90,8 @@ struct Shared {
     /// A write to sled failed: its handle takes no more writes, and its reads may fail, until reopened.
     is_degraded: AtomicBool,
     failure: watch::Sender<Option<String>>,
+    /// Ends a renewal between two chunks: it takes `writing` so often that the close might wait for it.
+    is_closing: AtomicBool,
     wake: Wake,
 }
 
@@ -118,6 +120,7 @@ impl SledView {
             overlay: RwLock::new(Overlay::starting_at(applied)),
             is_degraded: AtomicBool::new(false),
             failure: watch::Sender::new(None),
+            is_closing: AtomicBool::new(false),
             wake: Wake::default(),
         });
         let thread = write_behind::start(&shared).map_err(OpenError::Io)?;

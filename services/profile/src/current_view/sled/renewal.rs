@@ -11,6 +11,7 @@
 //! on it is the other way round. The next start deletes leftovers.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, TryLockError};
 
 use profile_messages::UserId;
@@ -133,6 +134,9 @@ impl Shared {
         let mut after: Option<UserId> = None;
         loop {
             at(Stage::Copying)?;
+            if self.is_closing.load(Ordering::Acquire) {
+                return Err("the current view was closed".to_owned());
+            }
             let copied = self.copy_chunk(after.as_ref())?;
             if copied.is_none() {
                 return Ok(());

@@ -142,6 +142,7 @@ impl SledView {
     /// # Errors
     /// A text when it could not: the next start catches up, or rebuilds.
     pub fn close(&self) -> Result<(), String> {
+        self.shared.is_closing.store(true, Ordering::Release);
         self.stop_thread();
         // A closed view answers nothing from memory either.
         *lock(&self.shared.folding) = RecentUsers::default();

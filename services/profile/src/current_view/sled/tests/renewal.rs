@@ -340,7 +340,10 @@ impl Run {
                 for doing in inner.by_ref().take(3) {
                     match doing {
                         Doing::Commit(user, name) => self.commit(view, *user, name.as_deref()),
-                        _ => view.write_behind().unwrap(),
+                        Doing::WriteBehind
+                        | Doing::WriteHalf
+                        | Doing::Renew(..)
+                        | Doing::Reopen(_) => view.write_behind().unwrap(),
                     }
                 }
             }
