@@ -24,8 +24,9 @@ fmt: ## format everything
 deny: ## licences, sources and bans of the dependencies (needs cargo-deny)
 	cargo deny --locked check bans licenses sources
 
-sim: ## seeded simulation of entities on a faulty log
-	cargo test --locked -p profile-tests --test sim
+sim: ## seeded simulation: 10,000 seeds of entities, 1,000 of the service (SEEDS=, SERVICE_SEEDS=, SEED=)
+	SEEDS=$${SEEDS:-10000} SERVICE_SEEDS=$${SERVICE_SEEDS:-1000} \
+		cargo test --profile checks --locked -p profile-tests --test sim -- --nocapture
 
 powercut: ## power cuts: 1,000,000 of the log on a simulated disk (POWERCUTS=N), 200 of the real process (CUTS=N, SEED=N)
 	POWERCUTS=$${POWERCUTS:-1000000} cargo test --profile checks --locked -p profile --features testkit --lib power_cuts -- --nocapture

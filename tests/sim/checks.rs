@@ -91,6 +91,7 @@ pub(crate) fn repetition_gets_the_first_answer(answered: &Answered<'_>) -> Resul
         // A node that is behind asks the log, which may fail, or finds that it is too late to.
         Some(Err(
             ServiceError::Overloaded(_)
+            | ServiceError::Unavailable("the current view cannot be read")
             | ServiceError::OutcomeUnknown { .. }
             | ServiceError::DeadlineExceeded,
         )) => Ok(()),

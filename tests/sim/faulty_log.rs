@@ -17,6 +17,9 @@ use tokio::sync::watch;
 use crate::dice::Dice;
 use crate::planted::Plant;
 
+/// Out of 100 reads; only the relay reads through the port.
+const READ_FAILS_PERCENT: u32 = 3;
+
 #[derive(Debug)]
 pub(crate) struct FaultyLog {
     inner: MemoryLog,
@@ -97,6 +100,11 @@ impl FaultyLog {
         faults.waiting.clear();
         faults.dies_at = None;
         self.dead.send_replace(false);
+    }
+
+    /// The log without its faults: what a start reads.
+    pub(crate) fn on_disk(&self) -> &dyn CommitLog {
+        &self.inner
     }
 
     /// Everything after `after`, as it is on disk.
@@ -192,7 +200,8 @@ impl CommitLog for FaultyLog {
         self.no_longer_waits(number);
         let commit = self.planted(commit);
         match draw {
-            0..5 => Err(AppendError::NotWritten(NotWritten::QueueFull)),
+            0..4 => Err(AppendError::NotWritten(NotWritten::QueueFull)),
+            4 => Err(AppendError::NotWritten(NotWritten::HeadUnknown)),
             5..8 => Err(AppendError::NotWritten(NotWritten::DiskFull)),
             8..13 => {
                 self.inner.append(commit).await?;
@@ -217,6 +226,13 @@ impl CommitLog for FaultyLog {
         after: Position,
         limits: ReadLimits,
     ) -> Result<Vec<Arc<Record>>, ReadError> {
+        let fails = {
+            let mut faults = self.faults.lock().unwrap();
+            !faults.healed && faults.dice.percent(READ_FAILS_PERCENT)
+        };
+        if fails {
+            return Err(ReadError::Io("not now".to_owned()));
+        }
         self.inner.read_after(after, limits).await
     }
 

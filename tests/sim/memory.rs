@@ -35,7 +35,7 @@ impl Memory {
     /// Everything is gone, and comes back from the log.
     pub(crate) async fn start_again(&self, log: &FaultyLog) -> Result<(), String> {
         let view = Arc::new(MemoryView::default());
-        let caught_up = view.catch_up(log).await;
+        let caught_up = view.catch_up(log.on_disk()).await;
         caught_up.map_err(|error| error.to_string())?;
         *self.view.lock().unwrap() = view;
         Ok(())

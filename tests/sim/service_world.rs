@@ -27,7 +27,7 @@ use crate::require;
 use crate::service_checks::{Conversation, Counts};
 use crate::trace::Trace;
 
-const BURST_MAX: u32 = 14;
+const BURST_MAX: u32 = 10;
 /// An append takes up to two milliseconds.
 const GROUP_US_MAX: u32 = 2_000;
 /// Virtual time within which everything under way is answered once nothing fails any more.
