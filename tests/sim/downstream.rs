@@ -20,6 +20,8 @@ use crate::require;
 use crate::slots::SimSlots;
 use crate::stream::SimStream;
 
+/// Between the two looks at a removal.
+const ERASE_SETTLE: Duration = Duration::from_secs(5);
 /// Virtual time within which the relay must have caught up once nothing fails any more.
 const CATCH_UP_S_MAX: u64 = 600;
 
@@ -28,6 +30,7 @@ pub(crate) struct Downstream {
     dice: Dice,
     stream: Arc<SimStream>,
     slots: Arc<SimSlots>,
+    erased: Arc<SimSlots>,
     relay: Option<RelayHandle>,
     consumer: Consumer,
     plant: Plant,
@@ -41,6 +44,7 @@ impl Downstream {
             dice: Dice::new(seed, 3),
             stream: Arc::new(SimStream::new(Dice::new(seed, 4))),
             slots: Arc::new(SimSlots::new(Dice::new(seed, 5))),
+            erased: Arc::new(SimSlots::new(Dice::new(seed, 7))),
             relay: None,
             consumer: Consumer::new(Dice::new(seed, 6), plant),
             plant,
@@ -70,6 +74,8 @@ impl Downstream {
             view,
             stream: self.stream.clone(),
             slots: self.slots.clone(),
+            erased: self.erased.clone(),
+            erase_settle: ERASE_SETTLE,
             clock,
             store_id: "simulated".to_owned(),
             window_messages_max: 8,
@@ -90,7 +96,8 @@ impl Downstream {
 
     /// Whether the relay died in a write of its cursor since the last look.
     pub(crate) fn relay_died(&self) -> bool {
-        self.slots.died()
+        let (cursor, erased) = (self.slots.died(), self.erased.died());
+        cursor || erased
     }
 
     /// Something goes wrong with the stream or the cursor.
@@ -131,6 +138,7 @@ impl Downstream {
     pub(crate) fn heal(&self) {
         self.stream.heal();
         self.slots.heal();
+        self.erased.heal();
     }
 
     /// I8: once nothing fails any more, everything committed gets to the consumer, and nothing is left

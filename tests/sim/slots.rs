@@ -1,10 +1,10 @@
-//! Where the relay's cursor is kept: outlives the relay, fails, tears, and may die in a write.
+//! Where the relay's cursor, and the mark of what is erased, are kept: outlives the relay, fails, tears, and may die in a write.
 
 use std::io;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use profile::relay::cursor::SlotStore;
+use profile::relay::slots::SlotStore;
 
 use crate::dice::Dice;
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use profile::relay::message::EventMessage;
-use profile::relay::stream::{Ack, AckFuture, EventStream, StreamError, StreamState};
+use profile::relay::stream::{
+    Ack, AckFuture, Erasure, EventStream, StreamError, StreamState,
+};
 
 use crate::dice::Dice;
 
@@ -184,6 +186,20 @@ impl EventStream for SimStream {
                 Ok(async move { answer }.boxed())
             }
         }
+    }
+
+    async fn erase(&self, sequence: u64) -> Result<Erasure, StreamError> {
+        let mut inner = self.0.lock().unwrap();
+        if !inner.healed && inner.dice.percent(5) {
+            return Err(StreamError::Unavailable("no answer in time".to_owned()));
+        }
+        let Some(stream) = &mut inner.stream else {
+            return Err(StreamError::Surprise("no stream".to_owned()));
+        };
+        Ok(match stream.messages.remove(&sequence) {
+            Some(_) => Erasure::Erased,
+            None => Erasure::AlreadyGone,
+        })
     }
 }
 

@@ -1,5 +1,8 @@
+use std::sync::Mutex;
+
 use super::*;
 use crate::relay::slots::SlotFile;
+use crate::relay::slots::tests::SlotMemory;
 
 /// `UPDATE_GOLDEN=1` writes it anew: only for a format that was never released.
 #[tokio::test]
