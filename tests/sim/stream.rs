@@ -188,6 +188,17 @@ impl EventStream for SimStream {
         }
     }
 
+    async fn find(
+        &self,
+        subject: &str,
+        from: u64,
+    ) -> Result<Option<(u64, EventMessage)>, StreamError> {
+        let inner = self.0.lock().unwrap();
+        let stored = inner.stream.iter().flat_map(|it| it.messages.range(from..));
+        let mut found = stored.filter(|(_, message)| message.subject == subject);
+        Ok(found.next().map(|(sequence, it)| (*sequence, it.clone())))
+    }
+
     async fn erase(&self, sequence: u64) -> Result<Erasure, StreamError> {
         let mut inner = self.0.lock().unwrap();
         if !inner.healed && inner.dice.percent(5) {
