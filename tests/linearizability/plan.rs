@@ -173,7 +173,11 @@ pub(crate) fn heard(input: &Input, answer: &Answer) -> Heard {
     let Some(status) = answer.status else {
         return match input {
             Input::History => history(&answer.body),
-            _ => Heard::Output(output(input, &answer.body)),
+            Input::Create(_)
+            | Input::Get
+            | Input::Update { .. }
+            | Input::Patch { .. }
+            | Input::Remove => Heard::Output(output(input, &answer.body)),
         };
     };
     if answer.metadata("retry") == Some("same-key") {
