@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance linearizability soak
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -27,12 +27,15 @@ deny: ## licences, sources and bans of the dependencies (needs cargo-deny)
 sim: ## seeded simulation of entities on a faulty log
 	cargo test --locked -p profile-tests --test sim
 
-powercut: ## the commit log on a simulated disk that loses power
-	cargo test --locked -p profile --features testkit --lib power_cuts
+powercut: ## power cuts: 1,000,000 of the log on a simulated disk (POWERCUTS=N), 200 of the real process (CUTS=N, SEED=N)
+	POWERCUTS=$${POWERCUTS:-1000000} cargo test --profile checks --locked -p profile --features testkit --lib power_cuts -- --nocapture
+	cargo build --profile checks --locked --bins
+	CUTS=$${CUTS:-200} cargo test --profile checks --locked -p profile-tests --test disk power -- --nocapture
 
-crash: ## kill -9 of the real process, 100 times (ROUNDS=N, SEED=N replays a schedule)
-	cargo build --locked --bins
-	ROUNDS=$${ROUNDS:-100} cargo test --locked -p profile-tests --test crash -- --nocapture
+crash: ## kill -9 of the real process, 1000 times at random (ROUNDS=N) and 20 at each named point (POINT_ROUNDS=N; SEED=N replays)
+	cargo build --profile checks --locked --bins
+	ROUNDS=$${ROUNDS:-1000} cargo test --profile checks --locked -p profile-tests --test crash -- --nocapture
+	POINT_ROUNDS=$${POINT_ROUNDS:-20} cargo test --profile checks --locked -p profile-tests --test disk points -- --nocapture
 
 load: ## 100,000 users from 64 clients against a release build (LOAD_USERS=N)
 	cargo build --release --locked --bins
@@ -46,6 +49,14 @@ acceptance: ## what README.md promises, checked in Python (needs `make run` up, 
 		{ echo "acceptance: no $(RUN_DIR)/env.sh. Advice: make run, in another terminal" >&2; exit 1; }
 	@. $(RUN_DIR)/env.sh && PROFILE_DATA_DIR=$(RUN_DIR)/data python3 tests/acceptance/acceptance.py
 
+space: ## ten million updates of a million users: how much the data directory takes (UPDATES=N, USERS=N)
+	UPDATES=$${UPDATES:-10000000} USERS=$${USERS:-1000000} \
+		cargo test --profile checks --locked -p profile-tests --test space -- --nocapture --test-threads=1
+
+damage: ## one damaged file of the data directory, 500 times (DAMAGES=N, SEED=N replays from there)
+	cargo build --locked --bins
+	DAMAGES=$${DAMAGES:-500} cargo test --locked -p profile-tests --test damage -- --nocapture
+
 linearizability: ## 200 recorded histories of 2,000 operations under faults (HISTORIES=N, OPS=N, SEED=N)
 	cargo build --locked --profile=checks --bins
 	HISTORIES=$${HISTORIES:-200} OPS=$${OPS:-2000} \
@@ -55,3 +66,12 @@ soak: ## an hour of mixed load with faults, and a million requests that time out
 	TIMED_OUT_REQUESTS=1000000 cargo test --locked --profile=checks -p profile --lib inbox -- --nocapture
 	cargo build --locked --profile=checks --bins
 	MINUTES=$${MINUTES:-60} cargo test --locked --profile=checks -p profile-tests --test soak -- --nocapture
+
+netfaults: ## 200 faults of a real nats-server and of the lines to it (FAULTS=N, SEED=N replays, ONLY=Forged)
+	cargo build --locked --bins
+	FAULTS=$${FAULTS:-200} cargo test --locked -p profile-tests --test netfaults -- --nocapture
+
+bad-disk: ## the real process while each of 200 calls fails in every way (CALLS=N), and 50 full disks (FULL_DISKS=N, SEED=N)
+	cargo build --profile checks --locked --bins
+	CALLS=$${CALLS:-200} cargo test --profile checks --locked -p profile-tests --test disk errors -- --nocapture
+	FULL_DISKS=$${FULL_DISKS:-50} cargo test --profile checks --locked -p profile-tests --test disk full -- --nocapture

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::{self, Acked, Change, SeenEvent, Told, Users};
+use profile_tests::promises::check::{self, Acked, Change, SeenEvent, Told, Users};
 
 /// Two users with three changes each, all acknowledged, all in the stream.
 struct Story {

@@ -84,7 +84,7 @@ async fn the_data_directory_of_format_1_is_served_and_goes_on() {
 
     // The current view is never the only copy: of another format it is built again.
     let view_state = service.data_dir().join("current/STATE");
-    replaced(view_state, b"format 1", b"format 2");
+    replaced(view_state, b"format 2", b"format 3");
     service.start_again();
     is_served(&owner, "3", "New").await;
     let log = service.log();
@@ -106,14 +106,14 @@ async fn a_store_a_segment_and_a_cursor_of_a_newer_release_are_refused_by_name()
         (
             SEGMENT,
             b"\x01",
-            b"\x02",
-            ".seg has format 2 of a newer release",
+            b"\x03",
+            ".seg has format 3 of a newer release",
         ),
         (
             CURSOR,
             b"PRELAY\x01",
             b"PRELAY\x02",
-            "the relay's cursor has format 2 of a newer release",
+            "the relay's cursor (the file `relay`) has format 2 of a newer release",
         ),
     ];
     for (file, old, new, refusal) in cases {

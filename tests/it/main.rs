@@ -1,6 +1,8 @@
 //! Everything against a real nats-server, in one binary: a module for each subject.
 
+mod backup;
 mod edge;
+mod erasure;
 mod formats;
 mod micro;
 mod nats_edge;

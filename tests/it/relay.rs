@@ -1,6 +1,7 @@
 //! The relay against a real stream: what arrives there, and what it does when the stream is hurt.
 
 mod bench;
+mod erasure;
 
 use async_nats::jetstream::stream::Config;
 use profile::relay::reconcile::Refusal;

@@ -1,326 +1,380 @@
-//! The simulated world: users, two nodes with live entities, one faulty log, one clock.
+//! The first level: users, two nodes with live entities, one faulty log, one clock, and what is behind
+//! the log. One step at a time; every record and every answer is checked as it comes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures::executor::block_on;
 use profile::clock::Clock;
-use profile::commit_log::{CommitLog, CommitObserver, Head, ReadLimits};
-use profile::current_view::CurrentView;
-use profile::current_view::memory::MemoryView;
+use profile::commit_log::{AppendError, CommitLog, CommitObserver};
 use profile::entity::{Done, EntityPorts, Order, ProfileEntity, Verdict};
 use profile::error::ServiceError;
-use profile_messages::command::{Command, ProfilePatch};
-use profile_messages::event::EventPayload;
-use profile_messages::record::{CommandKey, KeyOrigin, Record};
-use profile_messages::{Contact, Gender, OrgId, Position, ProfileFields, UserId, Version};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use profile_messages::event::{EventKind, EventPayload};
+use profile_messages::record::{Hash16, Record};
+use profile_messages::{Position, UserId};
 
 use crate::checks::{self, Answered};
 use crate::clock::SimClock;
+use crate::dice::Dice;
+use crate::downstream::Downstream;
 use crate::faulty_log::FaultyLog;
+use crate::ledger::Ledger;
+use crate::load::{Load, Wish};
+use crate::memory::Memory;
+use crate::planted::{AppliedFirst, Plant};
+use crate::require;
+use crate::trace::Trace;
 
-const USERS: u32 = 3;
 const NODES: usize = 2;
-/// Enough that a repetition may be older than what is remembered.
-const ORDERS_KEPT: usize = 80;
+const NO_GROUPS: u32 = 0;
 
-/// A bug planted on purpose, which the checks must catch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Plant {
-    Nothing,
-    /// Acknowledges some commits without keeping them.
-    ForgetsAcknowledged,
-    /// Takes whatever head there is for the expected one.
-    NoVersionCheck,
-    /// Stores the commit without its idempotency key.
-    KeyNotWithCommit,
+type Outcome = Result<Done, ServiceError>;
+
+/// What one seed came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) trace: u64,
+    pub(crate) commits: u64,
+    /// Commits that were found after the process had died in their append.
+    pub(crate) kept_at_death: u64,
+    /// Appends that were lost with the process.
+    pub(crate) lost_at_death: u64,
+    pub(crate) unknown: u64,
+    /// Answers out of the memory of a key.
+    pub(crate) repeated: u64,
+    pub(crate) refused: u64,
+    pub(crate) removed: u64,
+    pub(crate) relay_starts: u64,
+    pub(crate) delivered: u64,
+    pub(crate) delivered_new: u64,
 }
 
-/// The view behind the log, replaced at a restart as the memory of a process is.
-#[derive(Debug, Default)]
-struct Memory(Mutex<Arc<MemoryView>>);
-
-impl Memory {
-    fn view(&self) -> Arc<MemoryView> {
-        Arc::clone(&self.0.lock().unwrap())
-    }
-}
-
-impl CommitObserver for Memory {
-    fn head(&self, user: &UserId) -> Result<Head, String> {
-        self.view().head(user)
-    }
-
-    fn committed(&self, group: &[Arc<Record>]) {
-        self.view().committed(group);
+impl Report {
+    pub(crate) fn and(self, other: Report) -> Report {
+        Report {
+            trace: self.trace ^ other.trace,
+            commits: self.commits + other.commits,
+            kept_at_death: self.kept_at_death + other.kept_at_death,
+            lost_at_death: self.lost_at_death + other.lost_at_death,
+            unknown: self.unknown + other.unknown,
+            repeated: self.repeated + other.repeated,
+            refused: self.refused + other.refused,
+            removed: self.removed + other.removed,
+            relay_starts: self.relay_starts + other.relay_starts,
+            delivered: self.delivered + other.delivered,
+            delivered_new: self.delivered_new + other.delivered_new,
+        }
     }
 }
 
 struct World {
-    rng: ChaCha8Rng,
+    dice: Dice,
+    load: Load,
     clock: Arc<SimClock>,
     memory: Arc<Memory>,
     log: Arc<FaultyLog>,
+    ports: EntityPorts,
     nodes: Vec<BTreeMap<UserId, ProfileEntity>>,
-    sent: Vec<Order>,
+    downstream: Downstream,
+    ledger: Ledger,
     /// First acknowledgement of each order that changed something, by key and request.
-    acknowledged: BTreeMap<([u8; 16], [u8; 16]), Done>,
-    trace: u64,
+    acknowledged: BTreeMap<(Hash16, Hash16), Done>,
+    /// Wishes that nobody knows the end of, by key.
+    open: BTreeMap<u64, Wish>,
+    trace: Trace,
+    report: Report,
+    plant: Plant,
 }
 
-/// Runs one seed; returns the hash of its trace.
-pub(crate) fn run(seed: u64, steps: usize, plant: Plant) -> Result<u64, String> {
-    let memory = Arc::new(Memory::default());
-    let observer: Arc<dyn CommitObserver> = Arc::clone(&memory) as _;
-    let faults = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);
-    let clock = Arc::new(SimClock::at(1_000_000_000_000_000));
-    let log_clock: Arc<dyn Clock> = Arc::clone(&clock) as _;
-    let mut world = World {
-        rng: ChaCha8Rng::seed_from_u64(seed),
-        clock,
-        memory,
-        log: Arc::new(FaultyLog::new(log_clock, observer, faults, plant)),
-        nodes: Vec::new(),
-        sent: Vec::new(),
-        acknowledged: BTreeMap::new(),
-        trace: 0xcbf2_9ce4_8422_2325,
-    };
-    world.nodes.resize_with(NODES, BTreeMap::new);
-    for step in 0..steps {
-        world
-            .step()
-            .map_err(|broken| format!("step {step}: {broken}"))?;
-    }
-    world.check_all()?;
-    Ok(world.trace)
+/// Runs one seed.
+pub(crate) fn run(seed: u64, steps: usize, plant: Plant) -> Result<Report, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut world = World::new(seed, plant);
+        world.start_relay().await?;
+        for step in 0..steps {
+            let done = world.step().await;
+            done.map_err(|broken| format!("step {step}: {broken}"))?;
+        }
+        let settled = world.settle().await;
+        settled.map_err(|broken| format!("at the end: {broken}"))?;
+        Ok(Report {
+            trace: world.trace.hash(),
+            commits: world.ledger.end().0,
+            ..world.report
+        })
+    })
 }
 
 impl World {
-    fn step(&mut self) -> Result<(), String> {
-        match self.below(100) {
-            0..60 => {
-                let order = self.new_order();
-                self.send(order)
-            }
-            60..80 if !self.sent.is_empty() => self.repeat(),
-            80..86 => {
-                let micros = i64::from(self.below(10_000_000));
-                self.clock.jump(micros);
-                Ok(())
-            }
-            86..88 => {
-                let micros = i64::from(self.below(100_000_000));
-                self.clock.jump(-micros);
-                Ok(())
-            }
-            88 => {
-                self.clock.jump(25 * 3_600_000_000);
-                Ok(())
-            }
-            89..94 => self.passivate(),
-            94..97 => self.crash(),
-            _ => self.check_all(),
+    fn new(seed: u64, plant: Plant) -> World {
+        let memory = Arc::new(Memory::default());
+        let observer: Arc<dyn CommitObserver> = Arc::clone(&memory) as _;
+        let clock = Arc::new(SimClock::new());
+        let log_clock: Arc<dyn Clock> = Arc::clone(&clock) as _;
+        let faults = Dice::new(seed, 2);
+        let log = FaultyLog::new(log_clock, observer, faults, NO_GROUPS, plant);
+        let log = Arc::new(log);
+        let mut nodes = Vec::new();
+        nodes.resize_with(NODES, BTreeMap::new);
+        World {
+            dice: Dice::new(seed, 0),
+            load: Load::new(seed),
+            ports: EntityPorts {
+                log: Arc::clone(&log) as Arc<dyn CommitLog>,
+                view: memory.view(),
+                clock: Arc::clone(&clock) as Arc<dyn Clock>,
+                store_id: "simulated".into(),
+                epoch: 1,
+                payload: EventPayload::Changed,
+            },
+            clock,
+            memory,
+            log,
+            nodes,
+            downstream: Downstream::new(seed, plant),
+            ledger: Ledger::default(),
+            acknowledged: BTreeMap::new(),
+            open: BTreeMap::new(),
+            trace: Trace::default(),
+            report: Report::default(),
+            plant,
         }
     }
 
-    fn send(&mut self, order: Order) -> Result<(), String> {
-        let node = self.below(NODES as u32) as usize;
-        let before = self.records();
-        let ports = self.ports();
-        let entity = match self.nodes[node].remove(&order.user) {
+    async fn step(&mut self) -> Result<(), String> {
+        match self.dice.below(100) {
+            0..56 => {
+                let ledger = &self.ledger;
+                let wish = self.load.next(|user| ledger.version(user));
+                self.send(wish).await?;
+            }
+            56..72 => {
+                if let Some(wish) = self.load.earlier() {
+                    self.send(wish).await?;
+                }
+            }
+            72..77 => self.let_time_pass().await,
+            77..79 => {
+                let micros = i64::from(self.dice.below(100_000_000));
+                self.clock.jump(-micros);
+            }
+            79 => self.clock.jump(25 * 3_600_000_000),
+            80..84 => self.passivate(),
+            84..86 => self.crash().await?,
+            86..89 => self.log.die_at(1 + self.dice.below(4)),
+            89..92 => self.start_relay().await?,
+            92 => self.downstream.suffer(),
+            93..97 => self.downstream.consume(&self.ledger)?,
+            _ => self.check_all().await?,
+        }
+        for _ in 0..self.dice.below(4) {
+            tokio::task::yield_now().await;
+        }
+        if self.downstream.relay_died() {
+            self.start_relay().await?;
+        }
+        Ok(())
+    }
+
+    /// A little or a lot, so that relay and cursor are met at every point.
+    async fn let_time_pass(&mut self) {
+        let scale = [1, 100, 10_000][self.dice.below(3) as usize];
+        let time = Duration::from_millis(u64::from(self.dice.below(scale)));
+        tokio::time::sleep(time).await;
+    }
+
+    async fn send(&mut self, wish: Wish) -> Result<(), String> {
+        let order = wish.order(self.clock.monotonic());
+        let node = self.dice.below(NODES as u32) as usize;
+        let kept = self.nodes[node].remove(&order.user);
+        let entity = match kept {
             Some(entity) => entity,
-            None => ProfileEntity::load(&order.user, ports.view.as_ref()).unwrap(),
+            None => ProfileEntity::load(&order.user, self.ports.view.as_ref()).unwrap(),
         };
         let now = self.clock.now().0;
-        let (entity, result) = block_on(executed(entity, &order, &ports));
+        // A process that dies inside an append takes everything in memory with it.
+        let executed = tokio::select! {
+            biased;
+            executed = self.executed(entity, &order) => Some(executed),
+            () = self.log.died() => None,
+        };
+        let (entity, result) = executed.map_or((None, None), |(it, result)| (it, Some(result)));
         if let Some(entity) = entity {
             self.nodes[node].insert(order.user.clone(), entity);
         }
-        let after = self.records();
-        self.note(&format!("{:?} {:?} {}", order.command, result, after.len()));
+        let new = self.log.records_after(self.ledger.end()).await;
         let answered = Answered {
             order: &order,
-            result: &result,
-            before: &before,
-            after: &after,
+            result: result.as_ref(),
+            new: &new,
+            before: &self.ledger,
+            now,
         };
+        checks::only_its_own_commit(&answered)?;
         checks::answer_matches_the_log(&answered)?;
-        checks::repetition_gets_the_first_answer(&answered, now)?;
+        checks::repetition_gets_the_first_answer(&answered)?;
         let identity = (order.key.hash, order.request_hash);
-        checks::acknowledged_again(&answered, self.acknowledged.get(&identity), now)?;
-        if let Ok(done) = &result
-            && done.kind.is_some()
-        {
-            self.acknowledged
-                .entry(identity)
-                .or_insert_with(|| done.clone());
+        checks::acknowledged_again(&answered, self.acknowledged.get(&identity))?;
+        for record in &new {
+            self.trace.record(record);
         }
-        self.sent.push(order);
-        if self.sent.len() > ORDERS_KEPT {
-            self.sent.remove(0);
+        self.ledger.take(&new)?;
+        self.count(&new, result.as_ref());
+        self.note(&wish, identity, result.as_ref());
+        match result {
+            Some(_) => Ok(()),
+            None => self.crash().await,
         }
-        Ok(())
     }
 
-    /// Delivers an earlier order again, now and then with another body under its key.
-    fn repeat(&mut self) -> Result<(), String> {
-        let index = self.below(self.sent.len() as u32) as usize;
-        let mut order = self.sent[index].clone();
-        if self.below(10) == 0 {
-            order.request_hash[0] ^= 1;
+    /// As the actor does it: an uncertain outcome ends the entity.
+    async fn executed(
+        &self,
+        mut entity: ProfileEntity,
+        order: &Order,
+    ) -> (Option<ProfileEntity>, Outcome) {
+        let verdict = match self.plant {
+            Plant::AppliesBeforeAppending => self.applied_first(&mut entity, order).await,
+            Plant::Nothing
+            | Plant::ForgetsAcknowledged
+            | Plant::NoVersionCheck
+            | Plant::KeyNotWithCommit
+            | Plant::RelaySkipsAnEvent
+            | Plant::ConsumerForgets
+            | Plant::Overtakes => entity.execute(order, &self.ports).await,
+        };
+        match verdict {
+            Verdict::Answered(result) => (Some(entity), result),
+            Verdict::MaybeWritten => {
+                let key = order.key_text.clone();
+                (None, Err(ServiceError::OutcomeUnknown { key }))
+            }
         }
-        self.send(order)
     }
 
-    fn passivate(&mut self) -> Result<(), String> {
-        let node = self.below(NODES as u32) as usize;
+    async fn applied_first(&self, entity: &mut ProfileEntity, order: &Order) -> Verdict {
+        let log = Arc::new(AppliedFirst::new(Arc::clone(&self.log)));
+        let ports = EntityPorts {
+            log: Arc::clone(&log) as Arc<dyn CommitLog>,
+            ..self.ports.clone()
+        };
+        let applied = entity.execute(order, &ports).await;
+        match log.append_late().await {
+            None | Some(Ok(_)) => applied,
+            Some(Err(AppendError::MaybeWritten(_))) => Verdict::MaybeWritten,
+            Some(Err(AppendError::Conflict { .. } | AppendError::NotWritten(_))) => {
+                let error = ServiceError::Unavailable("not written");
+                Verdict::Answered(Err(error))
+            }
+        }
+    }
+
+    fn count(&mut self, new: &[Arc<Record>], result: Option<&Outcome>) {
+        let removed = new.iter().filter(|it| it.kind == EventKind::Removed);
+        let report = &mut self.report;
+        report.removed += removed.count() as u64;
+        let counter = match result {
+            None if new.is_empty() => &mut report.lost_at_death,
+            None => &mut report.kept_at_death,
+            Some(Ok(done)) if done.kind.is_some() && new.is_empty() => &mut report.repeated,
+            Some(Ok(_)) => return,
+            Some(Err(ServiceError::OutcomeUnknown { .. })) => &mut report.unknown,
+            Some(Err(_)) => &mut report.refused,
+        };
+        *counter += 1;
+    }
+
+    fn note(&mut self, wish: &Wish, identity: (Hash16, Hash16), result: Option<&Outcome>) {
+        let (answer, is_open) = match result {
+            None => (1, true),
+            Some(Ok(done)) => {
+                if done.kind.is_some() {
+                    let first = self.acknowledged.entry(identity);
+                    first.or_insert_with(|| done.clone());
+                }
+                (2 + done.version.0, false)
+            }
+            Some(Err(error)) => {
+                let is_open = matches!(error, ServiceError::OutcomeUnknown { .. });
+                (error.code() as u64, is_open)
+            }
+        };
+        self.trace.number(wish.key);
+        self.trace.number(answer);
+        match is_open {
+            true => self.open.insert(wish.key, wish.again()),
+            false => self.open.remove(&wish.key),
+        };
+        // A generated key is known to nobody unless it was told.
+        if wish.is_the_callers() || is_open {
+            self.load.sent(wish);
+        }
+    }
+
+    fn passivate(&mut self) {
+        let node = self.dice.below(NODES as u32) as usize;
         self.nodes[node].pop_first();
-        Ok(())
     }
 
-    /// Everything in memory is gone; the log stays.
-    fn crash(&mut self) -> Result<(), String> {
+    /// Everything in memory is gone; log, stream and cursor stay.
+    async fn crash(&mut self) -> Result<(), String> {
+        self.downstream.kill();
         self.nodes.iter_mut().for_each(BTreeMap::clear);
-        let view = Arc::new(MemoryView::default());
-        block_on(view.catch_up(self.log.as_ref())).map_err(|error| error.to_string())?;
-        *self.memory.0.lock().unwrap() = view;
-        self.note("crash");
-        Ok(())
+        self.log.open_again();
+        self.memory.start_again(&self.log).await?;
+        self.ports.view = self.memory.view();
+        self.trace.number(0xdead);
+        self.start_relay().await
     }
 
-    fn check_all(&mut self) -> Result<(), String> {
-        let log = self.records();
-        checks::versions_have_no_gap(&log)?;
-        checks::no_key_twice(&log)?;
-        checks::the_view_is_the_log(&log, self.memory.view().as_ref())?;
+    /// Ends the relay wherever it is, and starts the next one.
+    async fn start_relay(&mut self) -> Result<(), String> {
+        self.downstream.kill();
+        self.report.relay_starts += 1;
+        let (view, clock) = (self.memory.view(), Arc::clone(&self.clock));
+        let lag = self.memory.new_lag();
+        let downstream = &mut self.downstream;
+        downstream.start(&self.log, view, clock, lag).await
+    }
+
+    async fn check_all(&mut self) -> Result<(), String> {
+        let log = self.log.records_after(Position::NONE).await;
+        self.ledger.is_the_log(&log)?;
+        self.ledger.is_the_view(self.memory.view().as_ref())?;
         for (user, entity) in self.nodes.iter().flatten() {
             let version = entity.head().version;
-            checks::an_entity_is_a_state_of_the_log(&log, user, version, entity.profile())?;
+            self.ledger
+                .knows_the_entity(user, version, entity.profile())?;
         }
+        self.downstream.check()
+    }
+
+    /// I8: once nothing fails any more, every open wish is answered, every event gets to the consumer.
+    async fn settle(&mut self) -> Result<(), String> {
+        self.log.heal();
+        self.downstream.heal();
+        for wish in std::mem::take(&mut self.open).into_values() {
+            self.send(wish).await?;
+        }
+        let open: Vec<_> = self.open.keys().collect();
+        require(open.is_empty(), || format!("I8: {open:?} have no answer"))?;
+        // One more commit: what was done to an idle stream is seen by it.
+        let before = self.ledger.end();
+        let last = self.load.last();
+        self.send(last).await?;
+        require(self.ledger.end() == before.next(), || {
+            "I8: nothing fails and nothing is written".to_owned()
+        })?;
+        self.check_all().await?;
+        let (delivered, new) = self.downstream.settle(&self.ledger).await?;
+        self.trace.number(delivered);
+        self.trace.number(new);
+        (self.report.delivered, self.report.delivered_new) = (delivered, new);
         Ok(())
-    }
-
-    fn new_order(&mut self) -> Order {
-        let user = UserId::parse(&format!("u{}", self.below(USERS))).unwrap();
-        let command = self.new_command(&user);
-        let key = self.rng.next_u64();
-        let mut hash = [0; 16];
-        hash[..8].copy_from_slice(&key.to_le_bytes());
-        let mut request_hash = [0; 16];
-        request_hash[..8].copy_from_slice(&self.rng.next_u64().to_le_bytes());
-        let expected_version = match self.below(10) {
-            0 => Some(Version(u64::from(self.below(6)))),
-            1..4 => self.memory.view().head(&user).ok().map(|head| head.version),
-            _ => None,
-        };
-        Order {
-            operation: "simulated",
-            user,
-            command,
-            key: CommandKey {
-                hash,
-                origin: KeyOrigin::Caller,
-            },
-            key_text: key.to_string(),
-            request_hash,
-            expected_version,
-            actor: "operator".to_owned(),
-            actor_issuer: String::new(),
-            deadline: None,
-        }
-    }
-
-    fn new_command(&mut self, user: &UserId) -> Command {
-        let org = OrgId::parse(if self.below(20) == 0 { "farm" } else { "zoo" }).unwrap();
-        match self.below(20) {
-            0..5 => Command::Create {
-                user: user.clone(),
-                org,
-                fields: self.new_fields(),
-                contact: Contact {
-                    user_name: user.to_string(),
-                    email: "a@b".to_owned(),
-                    email_verified: false,
-                    phone: String::new(),
-                    phone_verified: false,
-                },
-            },
-            5..13 => Command::Update {
-                org,
-                fields: self.new_fields(),
-            },
-            13..19 => {
-                let nick_name = (self.below(4) > 0).then(|| self.below(3).to_string());
-                let patch = ProfilePatch {
-                    nick_name,
-                    ..ProfilePatch::default()
-                };
-                Command::Patch { patch }
-            }
-            _ if self.below(4) == 0 => Command::Remove { org },
-            _ => Command::Update {
-                org,
-                fields: self.new_fields(),
-            },
-        }
-    }
-
-    fn new_fields(&mut self) -> ProfileFields {
-        ProfileFields {
-            first_name: format!("first {}", self.below(3)),
-            last_name: format!("last {}", self.below(3)),
-            nick_name: String::new(),
-            display_name: format!("display {}", self.below(2)),
-            preferred_language: "en".to_owned(),
-            gender: Gender::from_number(self.below(4) as i32),
-        }
-    }
-
-    fn ports(&self) -> EntityPorts {
-        EntityPorts {
-            log: Arc::clone(&self.log) as Arc<dyn CommitLog>,
-            view: self.memory.view() as Arc<dyn CurrentView>,
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            store_id: "simulated".into(),
-            epoch: 1,
-            payload: EventPayload::Changed,
-        }
-    }
-
-    fn records(&self) -> Vec<Arc<Record>> {
-        let limits = ReadLimits {
-            records_max: usize::MAX,
-            bytes_max: usize::MAX,
-        };
-        block_on(self.log.read_after(Position::NONE, limits)).unwrap()
-    }
-
-    fn below(&mut self, bound: u32) -> u32 {
-        self.rng.next_u32() % bound
-    }
-
-    fn note(&mut self, line: &str) {
-        for byte in line.bytes() {
-            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-}
-
-/// As the actor does it: an uncertain outcome ends the entity.
-async fn executed(
-    mut entity: ProfileEntity,
-    order: &Order,
-    ports: &EntityPorts,
-) -> (Option<ProfileEntity>, Result<Done, ServiceError>) {
-    match entity.execute(order, ports).await {
-        Verdict::Answered(result) => (Some(entity), result),
-        Verdict::MaybeWritten => (
-            None,
-            Err(ServiceError::OutcomeUnknown {
-                key: order.key_text.clone(),
-            }),
-        ),
     }
 }

@@ -106,8 +106,13 @@ impl Caller {
     }
 
     pub async fn anonymous(server: &NatsServer) -> Caller {
+        Caller::over(server.connect(NatsUser::Requester).await)
+    }
+
+    /// Without a token, over a connection of its own kind.
+    pub fn over(client: Client) -> Caller {
         Caller {
-            client: server.connect(NatsUser::Requester).await,
+            client,
             headers: Vec::new(),
         }
     }

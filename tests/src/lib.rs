@@ -9,8 +9,11 @@
 )]
 
 pub mod caller;
+pub mod fault_proxy;
 pub mod nats_server;
 pub mod ports;
+pub mod promises;
+pub mod raw_bytes;
 pub mod repository;
 pub mod service;
 pub mod temp_dir;

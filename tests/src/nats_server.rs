@@ -7,6 +7,8 @@ mod process;
 mod users;
 
 use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 pub use process::LogLine;
 pub use users::{Connection, NatsUser};
@@ -35,6 +37,8 @@ pub struct ServerOptions {
     pub extra_config: String,
     /// A subject that is taken out of the shipped permissions.
     pub without_permission: Option<String>,
+    /// Text of the shipped configuration and what takes its place.
+    pub replaced: Vec<(&'static str, String)>,
     /// Further users of the shipped configuration, as it has them: `{ user: ... }`.
     pub extra_users: String,
 }
@@ -45,6 +49,7 @@ impl Default for ServerOptions {
             access: Access::Shipped,
             extra_config: String::new(),
             without_permission: None,
+            replaced: Vec::new(),
             extra_users: String::new(),
         }
     }
@@ -92,7 +97,7 @@ impl NatsServer {
         assert!(self.process.is_none(), "the server runs already");
         let config = self.folder.join("nats-server.conf");
         fs::write(&config, self.config()).expect("the configuration can be written");
-        let store = self.folder.join("store");
+        let store = self.store();
         self.process = Some(Process::start(&config, &store, self.port.number()));
     }
 
@@ -125,7 +130,17 @@ impl NatsServer {
     /// Empties the store of a stopped server, as losing its volume would.
     pub fn wipe_store(&self) {
         assert!(self.process.is_none(), "stop the server first");
-        fs::remove_dir_all(self.folder.join("store")).expect("the store can be removed");
+        fs::remove_dir_all(self.store()).expect("the store can be removed");
+    }
+
+    /// The folder of its JetStream store; to be touched only while the server is stopped.
+    pub fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// `nats://127.0.0.1:PORT`, without credentials.
@@ -170,6 +185,10 @@ impl NatsServer {
             let quoted = format!("\"{subject}\"");
             assert!(config.contains(&quoted), "{subject} is not in the file");
             config = config.replace(&quoted, "");
+        }
+        for (text, instead) in &self.options.replaced {
+            assert!(config.contains(text), "{text} is not in the file");
+            config = config.replace(text, instead);
         }
         let users = format!("{USERS}\n{}\n", self.options.extra_users);
         assert!(config.contains(USERS), "the list of users is in the file");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use profilectl::token::{SigningKey, init_keys};
-use rustix::process::{Pid, Signal, kill_process};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::nats_server::{NatsServer, NatsUser};
 use crate::temp_dir::TempDir;
@@ -44,9 +45,14 @@ impl Service {
 
     /// Everything but the process: for a test of what makes it refuse to start.
     pub fn prepared(server: &NatsServer, extra: &str) -> Service {
+        Service::prepared_at(&server.url(), "", extra)
+    }
+
+    /// The same on a bus that is reached by `url`; `nats` is lines of the section of that name.
+    pub fn prepared_at(url: &str, nats: &str, extra: &str) -> Service {
         let folder = TempDir::create();
         let key = init_keys(&folder.join("keys")).expect("a key can be made");
-        let config = config(server, &folder, extra);
+        let config = config(url, nats, &folder, extra);
         fs::write(folder.join("profiled.toml"), config).expect("the folder can be written");
         Service {
             child: None,
@@ -70,12 +76,24 @@ impl Service {
 
     /// Starts the process again on the same data and waits until it is ready.
     pub fn start_again(&mut self) {
+        self.try_start_again()
+            .unwrap_or_else(|log| panic!("profiled ended:\n{log}"));
+    }
+
+    /// The same where it may refuse.
+    ///
+    /// # Errors
+    /// The log of a process that has ended.
+    pub fn try_start_again(&mut self) -> Result<(), String> {
         let lines = self.start_unready();
         loop {
             match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
-                Ok(line) if line.contains("\"message\":\"ready\"") => return,
+                Ok(line) if line.contains("\"message\":\"ready\"") => return Ok(()),
                 Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => panic!("profiled ended:\n{}", self.log()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.ended();
+                    return Err(self.log());
+                }
                 Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
             }
         }
@@ -83,15 +101,33 @@ impl Service {
 
     /// Starts the process again on the same data and does not wait; gives the lines that it logs.
     pub fn start_unready(&mut self) -> Receiver<String> {
-        let (child, lines) = self.spawn();
+        self.start_unready_under(&[])
+    }
+
+    /// The same with these environment variables and no others.
+    pub fn start_unready_under(&mut self, environment: &[(&str, String)]) -> Receiver<String> {
+        let (child, lines) = self.spawn(environment);
         self.child = Some(child);
         lines
+    }
+
+    /// Waits for the end of a process that ends by itself.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the service runs");
+        child.wait().expect("our own child can be waited for")
+    }
+
+    /// Sends a signal, where `stop` and `kill` would wait; [`Service::ended`] waits for the end.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the service runs");
+        // Of a child that nobody has waited for, the id is not given to another.
+        kill_process(Pid::from_child(child), signal).expect("our own child takes signals");
     }
 
     /// Starts the process again on the same data and waits until it has logged `text`, as the first
     /// of the two: it must not get ready before.
     pub fn start_until_logged(&mut self, text: &str) -> Receiver<String> {
-        let (child, lines) = self.spawn();
+        let (child, lines) = self.spawn(&[]);
         self.child = Some(child);
         loop {
             match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
@@ -108,7 +144,7 @@ impl Service {
 
     /// Starts a process that is expected to end by itself; returns how, the log tells why.
     pub fn start_and_end(&mut self) -> ExitStatus {
-        let (mut child, lines) = self.spawn();
+        let (mut child, lines) = self.spawn(&[]);
         loop {
             match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
                 Ok(line) if line.contains("\"message\":\"ready\"") => {
@@ -133,9 +169,29 @@ impl Service {
 
     /// SIGTERM, as an orchestrator does it; returns after the end.
     pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.ended()
+    }
+
+    /// SIGTERM, then [`Service::ended_within`].
+    pub fn stop_within(&mut self, bound: Duration) -> Option<ExitStatus> {
+        let child = self.child.as_ref().expect("the service runs");
+        kill_process(Pid::from_child(child), Signal::TERM).expect("our own child takes signals");
+        self.ended_within(bound)
+    }
+
+    /// How the process ended, by itself; `None` if it still runs after `bound`.
+    pub fn ended_within(&mut self, bound: Duration) -> Option<ExitStatus> {
+        let child = Pid::from_child(self.child.as_ref().expect("the service runs"));
+        let (sender, ended) = channel();
+        // Ends with the process; its exit stays to be taken below.
+        thread::spawn(move || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let _ = sender.send(waitid(WaitId::Pid(child), options).is_ok());
+        });
+        ended.recv_timeout(bound).ok()?;
         let mut child = self.child.take().expect("the service runs");
-        kill_process(Pid::from_child(&child), Signal::TERM).expect("our own child takes signals");
-        child.wait().expect("our own child can be waited for")
+        Some(child.wait().expect("our own child can be waited for"))
     }
 
     /// Whether `profiled health` with this service's configuration finds it alive.
@@ -159,6 +215,11 @@ impl Service {
         self.folder.join("data")
     }
 
+    /// The folder that holds the data directory, the keys and the configuration.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The key whose tokens the service accepts.
     pub fn key(&self) -> &SigningKey {
         &self.key
@@ -176,8 +237,9 @@ impl Service {
         command
     }
 
-    fn spawn(&self) -> (Child, Receiver<String>) {
+    fn spawn(&self, environment: &[(&str, String)]) -> (Child, Receiver<String>) {
         let mut command = self.command();
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.stderr(Stdio::piped());
         let mut child = command.spawn().expect("profiled can be started");
         let stderr = child.stderr.take().expect("stderr is piped");
@@ -210,7 +272,7 @@ pub fn binary(name: &str) -> PathBuf {
     binary
 }
 
-fn config(server: &NatsServer, folder: &TempDir, extra: &str) -> String {
+fn config(url: &str, nats: &str, folder: &TempDir, extra: &str) -> String {
     let (ingress, egress) = (NatsUser::Ingress, NatsUser::Egress);
     let (data, jwks) = (folder.join("data"), folder.join("keys").join("jwks.json"));
     format!(
@@ -219,6 +281,7 @@ data_dir = "{data}"
 
 [nats]
 urls = ["{url}"]
+{nats}
 
 [nats.ingress]
 user = "{ingress}"
@@ -238,7 +301,6 @@ jwks_file = "{jwks}"
 "#,
         data = data.display(),
         jwks = jwks.display(),
-        url = server.url(),
         ingress = ingress.name(),
         ingress_password = ingress.password(),
         egress = egress.name(),

@@ -9,7 +9,7 @@ use crate::sources::{self, Source};
 /// What a path of this repository starts with in a recipe.
 const FOLDERS: &[&str] = &["config/", "messages/", "services/", "tests/", "tools/"];
 /// Options of `cargo test` that take a value.
-const WITH_VALUE: &[&str] = &["-p", "--features", "--test"];
+const WITH_VALUE: &[&str] = &["-p", "--features", "--profile", "--test"];
 
 #[test]
 fn every_recipe_names_only_what_exists() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use anyhow::Context as _;
+use futures::future::BoxFuture;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -14,20 +15,23 @@ use crate::auth::Authenticator;
 use crate::auth::dev::{check_dev_allowed, prepare_dev_key};
 use crate::clock::{Clock, SystemClock};
 use crate::commit_log::CommitLog;
+use crate::compaction::Compaction;
 use crate::config::Config;
 use crate::current_view::CurrentView;
 use crate::entity::EntityPorts;
 use crate::gateway::Shards;
 use crate::relay::lag::RelayLag;
 use crate::relay::reconcile::Refusal;
-use crate::relay::{Relay, RelayState, RelayStatus};
+use crate::relay::{Relay, RelayHandle, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
 use crate::transport::nats::{NatsEdge, NatsOptions, connect_as};
 
+mod backup;
 mod health;
 mod options;
 mod storage;
 
+pub use backup::{backup, restore};
 pub use health::health;
 use storage::Storage;
 
@@ -117,6 +121,7 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         Arc::clone(&storage.lag),
     )
     .await?;
+    let compaction = compaction(&config, &storage, &relay).start();
     let gate = write_gate(&config, view, Arc::clone(&storage.lag));
     let service = Arc::new(ProfileService::new(
         ports,
@@ -137,10 +142,31 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         tracing::error!(error = %format!("{error:#}"), "cannot go on, stopping");
     }
     log_counts(&shards);
+    compaction.stop().await;
     relay.stop().await;
     storage.close().await;
     tracing::info!("stopped");
     ended
+}
+
+/// What throws away what the log need not keep: never more than the relay and its eraser are done with.
+fn compaction(config: &Config, storage: &Storage, relay: &RelayHandle) -> Compaction {
+    let view = Arc::clone(&storage.view);
+    let renew = move || -> BoxFuture<'static, Result<(), String>> {
+        let view = Arc::clone(&view);
+        Box::pin(async move {
+            let renewed = tokio::task::spawn_blocking(move || view.renew());
+            renewed.await.map_err(|error| error.to_string())?
+        })
+    };
+    Compaction {
+        options: options::compaction(config),
+        log: Arc::clone(&storage.log) as _,
+        view: Arc::clone(&storage.view) as _,
+        cursor: relay.watch_cursor(),
+        erased_through: relay.watch_erased(),
+        renew: Arc::new(renew),
+    }
 }
 
 /// What the gateways did in their life: whether the limit of live actors is a good one.

@@ -1,9 +1,12 @@
 //! The port to the commit log, which is the truth: a commit is acknowledged when it is in here.
 
+mod compacting;
 #[cfg(any(test, feature = "testkit"))]
 pub mod conformance;
 pub mod file;
 pub mod memory;
+
+pub use compacting::{CompactError, CompactionReport, Fate, Retention};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -108,9 +111,6 @@ pub enum NotWritten {
 /// Why records could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// The position is older than what the log keeps.
-    #[error("the log starts after position {first_kept}")]
-    Compacted { first_kept: Position },
     #[error("the log is damaged at {place}: {what}")]
     Damaged { place: String, what: String },
     #[error("the log cannot be read: {0}")]
@@ -133,7 +133,8 @@ pub trait CommitLog: Send + Sync + std::fmt::Debug {
     /// grouped into one durable write by the adapter.
     async fn append(&self, commit: Commit) -> Result<Arc<Record>, AppendError>;
 
-    /// Durable records after `after`, oldest first, without a gap.
+    /// Durable records after `after`, oldest first. Positions are without a gap but for what was
+    /// compacted away.
     async fn read_after(
         &self,
         after: Position,
@@ -149,7 +150,30 @@ pub trait CommitLog: Send + Sync + std::fmt::Debug {
     /// Turns to a text when the log can take no more appends until a restart: the process must stop.
     fn failed(&self) -> watch::Receiver<Option<String>>;
 
-    /// Writes everything accepted so far and closes the log; later appends are refused as `Closed`.
+    /// Drops what `retention` does not keep among the records up to `until`, as far as that gives back
+    /// space; what is [`Fate::Erased`] goes in any case, once it lies in a part of the log that is not
+    /// written any more. Appends and reads go on meanwhile. One at a time; another is `Busy`.
+    ///
+    /// # Errors
+    /// [`CompactError`]: what was done until then stands, nothing that is kept is lost, and the log goes
+    /// on as before. Try again later.
+    async fn compact(
+        &self,
+        until: Position,
+        retention: Arc<dyn Retention>,
+    ) -> Result<CompactionReport, CompactError> {
+        let _ = (until, retention);
+        Err(CompactError::Unsupported)
+    }
+
+    /// The newest position that was dropped as [`Fate::Superseded`]: events after an older one are no
+    /// longer complete. Never goes back. A reader asks after its read, since compaction goes on beside it.
+    fn dropped_through(&self) -> Position {
+        Position::NONE
+    }
+
+    /// Writes everything accepted so far and closes the log; later appends are refused as `Closed`. A
+    /// compaction that is under way gives up.
     async fn close(&self);
 }
 

@@ -22,8 +22,8 @@ pub use nats::{NatsConfig, NatsConnectionConfig, NatsCredentials, NatsTlsConfig}
 pub use problem::ConfigError;
 pub use secret::Secret;
 pub use sections::{
-    ActorsConfig, EventsConfig, LogConfig, LogFormat, ReadsConfig, RelayConfig, RuntimeConfig,
-    TelemetryConfig, ViewConfig,
+    ActorsConfig, CompactionConfig, EventsConfig, LogConfig, LogFormat, ReadsConfig, RelayConfig,
+    RuntimeConfig, TelemetryConfig, ViewConfig,
 };
 
 use layer::Layer;
@@ -40,6 +40,8 @@ pub struct Config {
     pub dev_insecure: bool,
     #[validate(nested)]
     pub log: LogConfig,
+    #[validate(nested)]
+    pub compaction: CompactionConfig,
     #[validate(nested)]
     pub view: ViewConfig,
     #[validate(nested)]

@@ -16,9 +16,13 @@ use crate::clock::Clock;
 use crate::file_system::{FileSystem, LockGuard, make_dirs, read_whole};
 pub(crate) use store_file::{STORE_ID_BYTES, StoreFile};
 
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 const STORE: &str = "STORE";
 const STORE_NEW: &str = "STORE.new";
+/// Marks of what only looks like a data directory: a backup, begun or whole, and a restore not ended.
+pub(crate) const BACKUP: &str = "BACKUP";
+pub(crate) const BACKUP_NEW: &str = "BACKUP.new";
+pub(crate) const RESTORING: &str = "RESTORING";
 /// What may lie in a directory that is not ours yet: our own leftovers, and what mkfs puts there.
 const NOT_FOREIGN: [&str; 3] = [LOCK, STORE_NEW, "lost+found"];
 
@@ -36,6 +40,17 @@ pub enum DataDirError {
         path.display()
     )]
     Foreign { path: PathBuf, found: String },
+    #[error(
+        "{} is a backup, not a data directory: make one from it with `profiled restore`, since two \
+         services on one backup would use its event ids twice",
+        path.display()
+    )]
+    Backup { path: PathBuf },
+    #[error(
+        "{} holds a restore that did not end: delete what is in it and restore again",
+        path.display()
+    )]
+    HalfRestored { path: PathBuf },
     #[error(
         "{} has format {found}, this release knows up to {known}: run the release that wrote it, or a \
          newer one",
@@ -110,6 +125,8 @@ impl DataDir {
                 failed("lock", &lock_path)(source)
             }
         })?;
+        // Who held the lock until now may have been restoring.
+        refuse_foreign(fs.as_ref(), path)?;
         let store = match read_store(fs.as_ref(), path)? {
             Some(store) => store,
             None => make_store(fs.as_ref(), path, clock.as_ref())?,
@@ -192,13 +209,23 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDir
 /// Before anything is made in it: somebody else's directory is left as it was.
 fn refuse_foreign(fs: &dyn FileSystem, path: &Path) -> Result<(), DataDirError> {
     let names = fs.list(path).map_err(failed("list", path))?;
+    let path = path.to_owned();
+    if names
+        .iter()
+        .any(|name| name == BACKUP || name == BACKUP_NEW)
+    {
+        return Err(DataDirError::Backup { path });
+    }
+    if names.iter().any(|name| name == RESTORING) {
+        return Err(DataDirError::HalfRestored { path });
+    }
     if names.iter().any(|name| name == STORE) {
         return Ok(());
     }
     match names.iter().find(|n| !NOT_FOREIGN.contains(&n.as_str())) {
         None => Ok(()),
         Some(found) => Err(DataDirError::Foreign {
-            path: path.to_owned(),
+            path,
             found: found.clone(),
         }),
     }
@@ -215,7 +242,14 @@ fn exposed(fs: &dyn FileSystem, path: &Path) -> Option<String> {
     })
 }
 
-fn read_store(fs: &dyn FileSystem, dir: &Path) -> Result<Option<StoreFile>, DataDirError> {
+/// The store file of `dir`, which may be another process's; `None` where there is none.
+///
+/// # Errors
+/// [`DataDirError`]: of a newer release, damaged, or unreadable.
+pub(crate) fn read_store(
+    fs: &dyn FileSystem,
+    dir: &Path,
+) -> Result<Option<StoreFile>, DataDirError> {
     let path = dir.join(STORE);
     match read_whole(fs, &path, store_file::BYTES + 1) {
         Ok(bytes) => StoreFile::decode(&bytes, &path).map(Some),
@@ -243,6 +277,19 @@ fn make_store(
         secret: drawn.as_ref().first_chunk().copied().unwrap_or_default(),
         frame_magic: magic.as_ref().first_chunk().copied().unwrap_or_default(),
     };
+    write_store(fs, dir, &store)?;
+    Ok(store)
+}
+
+/// Writes the store file durably, as one atom.
+///
+/// # Errors
+/// [`DataDirError::Io`].
+pub(crate) fn write_store(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    store: &StoreFile,
+) -> Result<(), DataDirError> {
     let (new, path) = (dir.join(STORE_NEW), dir.join(STORE));
     let write = || {
         match fs.remove(&new) {
@@ -255,6 +302,5 @@ fn make_store(
         fs.rename(&new, &path)?;
         fs.sync_dir(dir)
     };
-    write().map_err(failed("write", &path))?;
-    Ok(store)
+    write().map_err(failed("write", &path))
 }

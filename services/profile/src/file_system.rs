@@ -26,6 +26,11 @@ pub trait FileSystem: Send + Sync + Debug {
     /// An existing file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>>;
 
+    /// An existing file for reading alone, so that one on a read-only medium opens too.
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        self.open(path)
+    }
+
     /// Within one directory; replaces `to` as one atom.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
@@ -102,7 +107,7 @@ pub fn make_dirs(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
 
 /// The whole content of the file at `path`, at most `bytes_max` bytes of it.
 pub fn read_whole(fs: &dyn FileSystem, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let file = fs.open(path)?;
+    let file = fs.open_to_read(path)?;
     let length = usize::try_from(file.len()?).unwrap_or(usize::MAX);
     let mut bytes = vec![0; length.min(bytes_max)];
     let read = file.read_at(&mut bytes, 0)?;
@@ -137,6 +142,10 @@ impl FileSystem for RealFiles {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         Ok(Arc::new(RealFile(file)))
+    }
+
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        Ok(Arc::new(RealFile(File::open(path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -6,6 +6,8 @@ pub mod app;
 
 pub mod transport;
 
+pub mod backup;
+
 pub mod service;
 
 pub mod gateway;
@@ -17,6 +19,8 @@ pub mod entity;
 pub mod commit_log;
 
 pub mod current_view;
+
+pub mod compaction;
 
 pub mod relay;
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use profile::app;
+use profile::backup::{Gap, Restore};
 use profile::config::Config;
 use profile::telemetry;
 
@@ -26,6 +27,59 @@ struct Arguments {
 enum Task {
     /// Asks the running service for a sign of life over NATS; exits 0 when it answers.
     Health,
+    /// Copies a data directory, whose service may be running, and reads the copy back.
+    ///
+    /// Everything that was acknowledged before it began is in it. It holds personal data and the store's
+    /// secret: keep it encrypted. Prints positions, records and bytes.
+    Backup {
+        /// The data directory.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Where the backup goes: a missing or empty directory.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Makes a data directory from a backup, in a new epoch of the store, and from the event stream.
+    ///
+    /// Give --config for the bus whose event stream tells what happened after the backup, or
+    /// --without-stream if that stream is lost for good. Stop the service first. Prints a line for each
+    /// user of whom something may be older: "contact" (unknown), "profile" (some field), "keys" (a
+    /// repeated command would be done again).
+    Restore(RestoreArguments),
+}
+
+#[derive(Debug, Args)]
+struct RestoreArguments {
+    /// The backup.
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// The new data directory: missing or empty. A service starts on it only once it is whole.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Take the backup alone: what was acknowledged after it is lost.
+    #[arg(long)]
+    without_stream: bool,
+    /// Go on although the stream no longer has all events after the backup: those are lost.
+    #[arg(long)]
+    accept_gap: bool,
+    /// The new epoch, above every one that was used; needed --without-stream if this backup, or an older
+    /// one, was restored before.
+    #[arg(long)]
+    epoch: Option<u32>,
+}
+
+impl RestoreArguments {
+    fn wanted(&self) -> Restore {
+        Restore {
+            from: self.from.clone(),
+            data: self.data.clone(),
+            gap: match self.accept_gap {
+                true => Gap::Accepted,
+                false => Gap::Refused,
+            },
+            epoch: self.epoch,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -47,9 +101,22 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let text = |name: std::ffi::OsString| name.to_string_lossy().into_owned();
     let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
     let file = arguments.config.as_deref();
-    match arguments.task {
+    match &arguments.task {
         // Only asks: it needs no issuer.
         Some(Task::Health) => app::health(&Config::load_dev(file, environment)?),
+        Some(Task::Backup { data, to }) => app::backup(data, to),
+        Some(Task::Restore(arguments)) => match (file, arguments.without_stream) {
+            (None, true) => app::restore(&arguments.wanted(), None),
+            // Only reads the stream: it needs no issuer.
+            (Some(_), false) => {
+                let config = Config::load_dev(file, environment)?;
+                app::restore(&arguments.wanted(), Some(&config))
+            }
+            (None, false) | (Some(_), true) => anyhow::bail!(
+                "name either --config, for the event stream that knows what came after the backup, or \
+                 --without-stream"
+            ),
+        },
         None => {
             let config = match arguments.dev {
                 true => Config::load_dev(file, environment)?,

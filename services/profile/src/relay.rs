@@ -7,34 +7,43 @@
 //!
 //! Reading order: [`reconcile`] decides, [`resume`] carries it out, [`publish`] is the window,
 //! [`source`] reads the log, [`stream`] is the port to JetStream, [`cursor`] is what is on disk.
+//! Behind it [`erasure`] takes removed users' events out of the stream again.
 
-pub mod cursor;
+mod cursor;
+mod erasure;
 pub mod lag;
 pub mod message;
 mod progress;
 mod publish;
 pub mod reconcile;
 mod resume;
+pub mod slots;
 mod source;
 pub mod stream;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use profile_messages::Position;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::commit_log::CommitLog;
 use crate::current_view::CurrentView;
-use cursor::{Cursor, CursorError, SlotFile, SlotStore};
+use cursor::Cursor;
+use erasure::Eraser;
+use erasure::mark::ErasedMark;
 use lag::RelayLag;
 use progress::Progress;
 pub use progress::{RelayState, RelayStatus};
 use publish::Window;
 use reconcile::{Refusal, Trouble};
 use resume::Context;
+use slots::{SlotError, SlotFile, SlotStore};
 use source::Source;
 use stream::jetstream::{JetStreamEvents, StreamOptions};
 
@@ -49,6 +58,10 @@ pub struct RelayOptions {
     pub epoch: u32,
     /// `data/relay`.
     pub cursor_path: PathBuf,
+    /// `data/erased`.
+    pub erased_path: PathBuf,
+    /// How long a server that loses power may bring back what was erased.
+    pub erase_settle: Duration,
     pub stream: StreamOptions,
     /// Most messages under way at a time.
     pub window_messages_max: usize,
@@ -63,17 +76,18 @@ pub struct Relay;
 struct Parts {
     context: Context,
     slots: Arc<dyn SlotStore>,
+    erase_settle: Duration,
     store_id: String,
     window_messages_max: usize,
     lag: Arc<RelayLag>,
 }
 
 impl Relay {
-    /// Reads the cursor and starts the relay's task. Everything else, also a server that cannot be
+    /// Reads cursor and mark and starts the relay's task. Everything else, also a server that cannot be
     /// reached, is seen in the status. `lag` was made before the log was opened.
     ///
     /// # Errors
-    /// [`CursorError`] when the cursor on disk is not this store's or cannot be read.
+    /// [`SlotError`] when one of them on disk is not this store's or cannot be read.
     pub async fn start(
         options: RelayOptions,
         log: Arc<dyn CommitLog>,
@@ -81,19 +95,22 @@ impl Relay {
         egress: async_nats::Client,
         clock: Arc<dyn Clock>,
         lag: Arc<RelayLag>,
-    ) -> Result<RelayHandle, CursorError> {
+    ) -> Result<RelayHandle, SlotError> {
         let max_age = options.stream.max_age;
         let (store_id, epoch) = (options.store_id, options.epoch);
         let stream = JetStreamEvents::new(egress, options.stream, &store_id, epoch);
+        let erased = Arc::new(SlotFile::new(options.erased_path));
         let context = Context {
             stream: Arc::new(stream),
             source: Source { log, view },
             clock,
             max_age,
+            erased: Arc::new(ErasedMark::load(erased, &store_id).await?),
         };
         start(Parts {
             context,
             slots: Arc::new(SlotFile::new(options.cursor_path)),
+            erase_settle: options.erase_settle,
             store_id,
             window_messages_max: options.window_messages_max,
             lag,
@@ -102,11 +119,19 @@ impl Relay {
     }
 }
 
-async fn start(parts: Parts) -> Result<RelayHandle, CursorError> {
+async fn start(parts: Parts) -> Result<RelayHandle, SlotError> {
     let cursor = Cursor::load(parts.slots, &parts.store_id).await?;
     let durable = parts.context.source.log.durable();
     let progress = Progress::new(cursor.written(), durable, parts.lag.clone());
     let progress = Arc::new(progress);
+    let eraser = Eraser {
+        stream: parts.context.stream.clone(),
+        log: parts.context.source.log.clone(),
+        progress: progress.clone(),
+        mark: parts.context.erased.clone(),
+        settle: parts.erase_settle,
+    };
+    let (erased, written) = (parts.context.erased.watch(), cursor.watch_written());
     let (stop, stopped) = watch::channel(false);
     let task = Task {
         context: parts.context,
@@ -118,17 +143,22 @@ async fn start(parts: Parts) -> Result<RelayHandle, CursorError> {
     let acked = progress.watch_cursor();
     let (ended, end) = oneshot::channel::<()>();
     let unnoticed = Unnoticed(progress.clone());
-    // One task, so that aborting it ends both.
+    // One task, so that aborting it ends all.
     let task = tokio::spawn(async move {
         let _unnoticed = unnoticed;
         let relay = async {
-            task.run().await;
+            tokio::select! {
+                () = task.run() => {}
+                () = eraser.run() => {}
+            }
             drop(ended);
         };
         tokio::join!(relay, cursor.follow(acked, end));
     });
     Ok(RelayHandle {
         progress,
+        erased,
+        written,
         stop,
         task,
     })
@@ -155,6 +185,8 @@ impl Drop for Unnoticed {
 #[derive(Debug)]
 pub struct RelayHandle {
     progress: Arc<Progress>,
+    erased: watch::Receiver<Position>,
+    written: watch::Receiver<Option<Position>>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -168,6 +200,17 @@ impl RelayHandle {
     /// The status as it moves; the lag in it is that of the last move.
     pub fn watch(&self) -> watch::Receiver<RelayStatus> {
         self.progress.watch()
+    }
+
+    /// Every removal at or before this position is carried out in the stream for good, and that is
+    /// known on disk.
+    pub fn watch_erased(&self) -> watch::Receiver<Position> {
+        self.erased.clone()
+    }
+
+    /// The cursor as it is on disk: the stream has acknowledged everything up to here once.
+    pub fn watch_cursor(&self) -> watch::Receiver<Option<Position>> {
+        self.written.clone()
     }
 
     /// Waits for what is under way, writes the cursor, and ends. Bounded by the ack timeout.
@@ -240,6 +283,7 @@ impl Task {
         }
         let mut stop = self.stop.clone();
         let resumed = tokio::select! {
+            biased;
             resumed = self.resume() => resumed,
             _ = stop.wait_for(|stop| *stop) => return None,
         };
@@ -277,6 +321,7 @@ impl Task {
         let mut failures = 0;
         loop {
             let counted = tokio::select! {
+                biased;
                 counted = self.context.source.bytes(cursor, end) => counted,
                 _ = stop.wait_for(|stop| *stop) => return Measured::ToldToStop,
             };

@@ -83,6 +83,8 @@ impl Bench {
             store_id: store_id.to_owned(),
             epoch: 1,
             cursor_path: self.folder.join(&format!("relay-{store_id}")),
+            erased_path: self.folder.join(&format!("erased-{store_id}")),
+            erase_settle: Duration::from_millis(100),
             stream,
             window_messages_max: self.window_messages_max,
         };
@@ -121,7 +123,12 @@ impl Bench {
             kind,
             key: None,
             request_hash: [0; 16],
-            event: Bytes::from(format!("{{\"n\":{}}}", self.committed)),
+            event: Bytes::from(if is_removed {
+                format!("{{\"n\":{}}}", self.committed)
+            } else {
+                let name = name_of(user);
+                format!("{{\"n\":{},\"name\":\"{name}\"}}", self.committed)
+            }),
             actor: String::new(),
             actor_issuer: String::new(),
             state: (!is_removed).then(some_state),
@@ -184,6 +191,11 @@ impl Bench {
         };
         refusal
     }
+}
+
+/// What every event of a user tells of it, but for `removed`.
+pub(super) fn name_of(user: &str) -> String {
+    format!("name-of-{user}")
 }
 
 fn some_state() -> UserState {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::commit_log::file::FileLogOptions;
+use crate::compaction::CompactionOptions;
 use crate::config::{Config, NatsConnectionConfig, NatsCredentials, is_loopback_url};
 use crate::current_view::sled::{Identity, SledOptions, boot_id};
 use crate::data_dir::DataDir;
@@ -31,7 +32,15 @@ pub(super) fn log(config: &Config) -> FileLogOptions {
         queue_commits_max: config.log.append_queue_commits_max,
         group_commits_max: config.log.group_commits_max,
         group_bytes_max: usize::try_from(config.log.group_bytes_max).unwrap_or(usize::MAX),
+        compaction_read_bytes_per_second_max: config.compaction.read_bytes_per_second_max,
         ..FileLogOptions::default()
+    }
+}
+
+pub(super) fn compaction(config: &Config) -> CompactionOptions {
+    CompactionOptions {
+        interval: Duration::from_secs(config.compaction.interval_s),
+        history_changes_kept: config.compaction.history_changes_kept,
     }
 }
 
@@ -141,14 +150,20 @@ pub(super) fn relay(config: &Config, data_dir: &DataDir) -> RelayOptions {
         store_id: data_dir.store_id().to_owned(),
         epoch: data_dir.epoch(),
         cursor_path: data_dir.path().join("relay"),
-        stream: StreamOptions {
-            max_age: Duration::from_secs(config.relay.max_age_s),
-            bytes_max: config.relay.max_bytes,
-            replicas: config.relay.replicas,
-            duplicate_window: Duration::from_secs(config.relay.duplicate_window_s),
-            ..StreamOptions::default()
-        },
+        erased_path: data_dir.path().join("erased"),
+        erase_settle: Duration::from_secs(config.relay.erase_settle_s),
+        stream: stream(config),
         window_messages_max: config.relay.window_messages_max,
+    }
+}
+
+pub(super) fn stream(config: &Config) -> StreamOptions {
+    StreamOptions {
+        max_age: Duration::from_secs(config.relay.max_age_s),
+        bytes_max: config.relay.max_bytes,
+        replicas: config.relay.replicas,
+        duplicate_window: Duration::from_secs(config.relay.duplicate_window_s),
+        ..StreamOptions::default()
     }
 }
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test, kept where all can use it
 #![allow(clippy::indexing_slicing)]
 
+mod compaction;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use profile_messages::{
     Contact, Gender, OrgId, Position, ProfileFields, Timestamp, UserId, UserState, Version,
 };
 
+pub use self::compaction::KeepNewest;
 pub use super::memory::HeadsInMemory;
 use super::{AppendError, Commit, CommitLog, CommitObserver, Head, NotWritten, ReadLimits};
 use crate::clock::Clock;
@@ -51,6 +54,7 @@ pub async fn every_law_holds(fresh: Factory<'_>) {
     an_oversized_commit_is_not_written(fresh().await).await;
     a_closed_log_takes_nothing(fresh().await).await;
     the_durable_position_is_never_ahead_of_what_can_be_read(fresh().await).await;
+    compaction::every_law_holds(fresh).await;
 }
 
 pub fn user(number: u64) -> UserId {

@@ -1,12 +1,14 @@
 //! The commit log in files: one writer thread, one fdatasync for a group of commits.
 //!
 //! Reading order: `frame` and `segment` are the bytes, `scan` finds frames, `recovery` is what a start
-//! does, `writer` what a commit goes through, `reader` the reads. This file is the adapter: the queue
+//! does, `writer` what a commit goes through, `reader` the reads, `compact` what is thrown away. This file is the adapter: the queue
 //! and the thread.
 //!
 //! Assumed of the disk: a 512-byte sector is written whole or not at all, and a sync that returned 0
 //! has done what it says.
 
+pub(crate) mod archive;
+mod compact;
 mod frame;
 mod group;
 mod next_segment;
@@ -22,7 +24,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,11 +34,15 @@ use profile_messages::Position;
 use profile_messages::record::Record;
 use tokio::sync::{oneshot, watch};
 
-use super::{AppendError, Commit, CommitLog, CommitObserver, NotWritten, ReadError, ReadLimits};
+use super::{
+    AppendError, Commit, CommitLog, CommitObserver, CompactError, CompactionReport, NotWritten,
+    ReadError, ReadLimits, Retention,
+};
 use crate::data_dir::DataDir;
 use crate::file_system::make_dirs;
+use compact::{Compaction, Compactor, Queue};
 use frame::FrameCodec;
-use group::Pending;
+use group::{Pending, Work};
 use reader::Reader;
 use writer::{Surroundings, Writer};
 
@@ -54,6 +60,8 @@ pub struct FileLogOptions {
     /// After this long without a commit an empty frame says that everything is durable.
     pub idle_after: Duration,
     pub prepare_next: PrepareNext,
+    /// What a compaction reads at most; it writes less.
+    pub compaction_read_bytes_per_second_max: u64,
 }
 
 impl Default for FileLogOptions {
@@ -65,6 +73,7 @@ impl Default for FileLogOptions {
             group_bytes_max: 1024 * 1024,
             idle_after: Duration::from_millis(50),
             prepare_next: PrepareNext::Ahead,
+            compaction_read_bytes_per_second_max: 32 * 1024 * 1024,
         }
     }
 }
@@ -141,8 +150,8 @@ impl OpenError {
 /// See the module.
 #[derive(Debug)]
 pub struct FileLog {
-    /// `None` once closed.
-    queue: RwLock<Option<SyncSender<Pending>>>,
+    queue: Queue,
+    compaction: Compaction,
     reader: Arc<Reader>,
     durable: watch::Receiver<Position>,
     failed: watch::Receiver<Option<String>>,
@@ -166,6 +175,8 @@ impl FileLog {
         let (sender, receiver) = sync_channel(options.queue_commits_max);
         let (reader, durable) = (writer.reader.clone(), writer.durable.subscribe());
         let failed = writer.failed.subscribe();
+        let queue: Queue = Arc::new(RwLock::new(Some(sender)));
+        let compaction = Compaction::new(Compactor::new(&writer), Arc::clone(&queue));
         let (alive, running) = watch::channel(());
         let run = move || {
             let failed = writer.failed.clone();
@@ -178,7 +189,8 @@ impl FileLog {
         let thread = thread.spawn(run);
         let thread = thread.map_err(|e| OpenError::io("start a thread for", dir.path(), e))?;
         Ok(FileLog {
-            queue: RwLock::new(Some(sender)),
+            queue,
+            compaction,
             reader,
             durable,
             failed,
@@ -190,7 +202,8 @@ impl FileLog {
     fn send(&self, pending: Pending) -> Result<(), NotWritten> {
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
         let queue = queue.as_ref().ok_or(NotWritten::Closed)?;
-        queue.try_send(pending).map_err(|error| match error {
+        let sent = queue.try_send(Work::Commit(pending));
+        sent.map_err(|error| match error {
             TrySendError::Full(_) => NotWritten::QueueFull,
             TrySendError::Disconnected(_) => NotWritten::Closed,
         })
@@ -216,10 +229,11 @@ impl FileLog {
     }
 }
 
-/// Waits for the writer, so that the directory is free when the value is gone.
+/// Waits for the writer and a compaction, so that the directory is free when the value is gone.
 impl Drop for FileLog {
     fn drop(&mut self) {
         self.stop_queue();
+        self.compaction.join();
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = thread.take() {
             let _ = thread.join();
@@ -263,8 +277,24 @@ impl CommitLog for FileLog {
         self.failed.clone()
     }
 
+    async fn compact(
+        &self,
+        until: Position,
+        retention: Arc<dyn Retention>,
+    ) -> Result<CompactionReport, CompactError> {
+        let answered = self.compaction.start(until, retention)?.await;
+        answered.unwrap_or_else(|_| Err(CompactError::Io("the compaction panicked".to_owned())))
+    }
+
+    fn dropped_through(&self) -> Position {
+        self.reader.dropped_through()
+    }
+
     async fn close(&self) {
         self.stop_queue();
+        if let Some(mut compaction) = self.compaction.stop() {
+            let _ = compaction.changed().await;
+        }
         // Ends with an error when the writer drops its end, which is what is waited for.
         let _ = self.running.clone().changed().await;
     }
@@ -291,7 +321,7 @@ fn open_writer(
 }
 
 /// The life of the writer thread: until the queue is closed and empty.
-fn run(mut writer: Writer, queue: &Receiver<Pending>) {
+fn run(mut writer: Writer, queue: &Receiver<Work>) {
     let commits_max = writer.options.group_commits_max;
     let mut waiting = VecDeque::new();
     loop {
@@ -301,21 +331,36 @@ fn run(mut writer: Writer, queue: &Receiver<Pending>) {
             queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
         match next {
-            Ok(pending) => waiting.push_back(pending),
+            Ok(work) => take(work, &mut waiting, &mut writer),
             Err(RecvTimeoutError::Timeout) => writer.write_idle(),
             Err(RecvTimeoutError::Disconnected) => break,
         }
         while !waiting.is_empty() {
             let free = commits_max.saturating_sub(waiting.len());
-            waiting.extend(queue.try_iter().take(free));
+            for work in queue.try_iter().take(free) {
+                take(work, &mut waiting, &mut writer);
+            }
             writer.write_group(&mut waiting);
         }
         if writer.has_failed() {
             // Later appends meet a queue without a reader.
-            waiting.extend(queue.try_iter());
+            for work in queue.try_iter() {
+                take(work, &mut waiting, &mut writer);
+            }
             writer.write_group(&mut waiting);
             break;
         }
     }
     writer.close();
+}
+
+/// Commits wait for their group; a new segment is made between two of them.
+fn take(work: Work, waiting: &mut VecDeque<Pending>, writer: &mut Writer) {
+    match work {
+        Work::Commit(pending) => waiting.push_back(pending),
+        Work::Roll(answer) => {
+            // Nobody may wait any more: the segment is sealed all the same.
+            let _ = answer.send(writer.roll());
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The log in memory: for tests and simulation. Needs no runtime, and the same calls give the same log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound::{Excluded, Included};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -9,7 +10,8 @@ use profile_messages::{Position, UserId};
 use tokio::sync::watch;
 
 use super::{
-    AppendError, Commit, CommitLog, CommitObserver, Head, NotWritten, ReadError, ReadLimits,
+    AppendError, Commit, CommitLog, CommitObserver, CompactError, CompactionReport, Fate, Head,
+    NotWritten, ReadError, ReadLimits, Retention,
 };
 use crate::clock::Clock;
 
@@ -38,11 +40,19 @@ impl CommitObserver for HeadsInMemory {
 pub struct MemoryLog {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn CommitObserver>,
-    records: Mutex<Vec<Arc<Record>>>,
+    records: Mutex<BTreeMap<Position, Kept>>,
+    dropped_through: Mutex<Position>,
     /// Held over a whole append, so that the observer hears the commits in order.
     open: Mutex<bool>,
     durable: watch::Sender<Position>,
     failed: watch::Sender<Option<String>>,
+}
+
+/// A record with its encoded length, which every read counts.
+#[derive(Debug)]
+struct Kept {
+    record: Arc<Record>,
+    bytes: usize,
 }
 
 impl MemoryLog {
@@ -56,6 +66,7 @@ impl MemoryLog {
             clock,
             observer,
             records: Mutex::default(),
+            dropped_through: Mutex::default(),
             open: Mutex::new(true),
             durable: watch::Sender::new(Position::NONE),
             failed: watch::Sender::new(None),
@@ -85,10 +96,51 @@ impl MemoryLog {
         if deadline.is_some_and(|deadline| self.clock.monotonic() >= deadline) {
             return refused(NotWritten::DeadlineExceeded);
         }
-        locked(&self.records).push(record.clone());
+        let kept = Kept {
+            record: record.clone(),
+            bytes: encoded.len(),
+        };
+        locked(&self.records).insert(position, kept);
         self.observer.committed(std::slice::from_ref(&record));
         self.durable.send_replace(position);
         Ok(record)
+    }
+
+    /// Memory has no segments: everything that is not kept goes at once.
+    fn compact_now(
+        &self,
+        until: Position,
+        retention: &dyn Retention,
+    ) -> Result<CompactionReport, CompactError> {
+        if !*locked(&self.open) {
+            return Err(CompactError::Closed);
+        }
+        let until = until.min(*self.durable.borrow());
+        let old: Vec<_> = locked(&self.records)
+            .range(..=until)
+            .map(|(_, kept)| Arc::clone(&kept.record))
+            .collect();
+        let mut report = CompactionReport {
+            records_read: old.len() as u64,
+            ..CompactionReport::default()
+        };
+        let (mut gone, mut superseded) = (HashSet::new(), Position::NONE);
+        for record in old {
+            match retention.fate(&record).map_err(CompactError::Retention)? {
+                Fate::Keep => continue,
+                Fate::Superseded => {
+                    superseded = record.position;
+                    report.records_superseded += 1;
+                }
+                Fate::Erased => report.records_erased += 1,
+            }
+            gone.insert(record.position);
+        }
+        let mut records = locked(&self.records);
+        let mut dropped_through = locked(&self.dropped_through);
+        *dropped_through = superseded.max(*dropped_through);
+        records.retain(|position, _| !gone.contains(position));
+        Ok(report)
     }
 }
 
@@ -103,20 +155,16 @@ impl CommitLog for MemoryLog {
         after: Position,
         limits: ReadLimits,
     ) -> Result<Vec<Arc<Record>>, ReadError> {
-        let durable = self.durable.borrow().0;
-        let from = usize::try_from(after.0).unwrap_or(usize::MAX);
+        let durable = *self.durable.borrow();
+        if after >= durable {
+            return Ok(Vec::new());
+        }
         let mut budget = ReadBudget::new(limits);
         let records = locked(&self.records);
-        let newer = records.iter().skip(from);
-        let mut encoded = Vec::new();
+        let newer = records.range((Excluded(after), Included(durable)));
         Ok(newer
-            .take_while(|record| record.position.0 <= durable)
-            .take_while(|record| {
-                encoded.clear();
-                record.encode_into(&mut encoded);
-                budget.takes(encoded.len())
-            })
-            .cloned()
+            .take_while(|(_, kept)| budget.takes(kept.bytes))
+            .map(|(_, kept)| kept.record.clone())
             .collect())
     }
 
@@ -124,9 +172,8 @@ impl CommitLog for MemoryLog {
         if position > *self.durable.borrow() {
             return Ok(None);
         }
-        let at = position.0.checked_sub(1);
-        let at = at.and_then(|at| usize::try_from(at).ok());
-        Ok(at.and_then(|at| locked(&self.records).get(at).cloned()))
+        let records = locked(&self.records);
+        Ok(records.get(&position).map(|kept| kept.record.clone()))
     }
 
     fn durable(&self) -> watch::Receiver<Position> {
@@ -135,6 +182,18 @@ impl CommitLog for MemoryLog {
 
     fn failed(&self) -> watch::Receiver<Option<String>> {
         self.failed.subscribe()
+    }
+
+    async fn compact(
+        &self,
+        until: Position,
+        retention: Arc<dyn Retention>,
+    ) -> Result<CompactionReport, CompactError> {
+        self.compact_now(until, retention.as_ref())
+    }
+
+    fn dropped_through(&self) -> Position {
+        *locked(&self.dropped_through)
     }
 
     async fn close(&self) {

@@ -30,6 +30,18 @@ fn a_group_fits_a_segment(log: &LogConfig) -> Result<(), ValidationError> {
     Ok(())
 }
 
+/// `[compaction]`: what the log keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct CompactionConfig {
+    #[validate(range(min = 1_u64, max = 604_800_u64))]
+    pub interval_s: u64,
+    #[validate(range(min = 1_u64, max = 1_000_000_u64))]
+    pub history_changes_kept: u64,
+    #[validate(range(min = 1_048_576_u64, max = 1_099_511_627_776_u64))]
+    pub read_bytes_per_second_max: u64,
+}
+
 /// `[view]`: the current view.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +97,8 @@ pub struct RelayConfig {
     pub lag_bytes_max: u64,
     #[validate(range(min = 1_u64, max = 86_400_u64))]
     pub duplicate_window_s: u64,
+    #[validate(range(max = 86_400_u64))]
+    pub erase_settle_s: u64,
 }
 
 /// `[events]`.

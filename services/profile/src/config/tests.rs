@@ -158,6 +158,7 @@ fn a_number_out_of_range_is_refused_by_key_and_limit() {
         ("RELAY__WINDOW_MESSAGES_MAX", 1, 10_000),
         ("RELAY__LAG_BYTES_MAX", 1_048_576, 1_099_511_627_776),
         ("RELAY__DUPLICATE_WINDOW_S", 1, 86_400),
+        ("RELAY__ERASE_SETTLE_S", 0, 86_400),
         ("READS__MIN_VERSION_WAIT_MS_MAX", 0, 60_000),
         ("READS__PAGE_ROWS_MAX", 1, 1000),
         ("READS__CONCURRENT_PAGES_MAX", 1, 1024),

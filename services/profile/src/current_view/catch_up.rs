@@ -1,5 +1,6 @@
 //! Reading the log after a view's position, in bounded chunks: at every start, and for a full rebuild.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use profile_messages::Position;
@@ -23,6 +24,18 @@ pub enum CatchUpError {
     Log(#[from] ReadError),
     #[error(transparent)]
     View(#[from] ViewError),
+    /// The view is of this store and can be trusted, and has seen commits that the log does not have.
+    #[error(
+        "the current view in {} has seen commit {seen}, the commit log ends at {end}: the log lost its \
+         end, or the directory was put together from two backups. Restore the data directory as a \
+         whole; if the commits after {end} are to be given up, delete the current view first",
+        dir.display()
+    )]
+    LogLostItsEnd {
+        dir: PathBuf,
+        seen: Position,
+        end: Position,
+    },
 }
 
 /// Hands every durable record after `after` to `fold`, oldest first, and returns the durable position

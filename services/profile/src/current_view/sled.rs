@@ -1,24 +1,28 @@
 //! The current view in sled, disposable: the log is the truth. What is committed but not yet in sled
 //! stands in the overlay; a thread writes it behind; reads merge both.
 //!
-//! Reading order: this file, `page` (lists), `write_behind`, `catch_up`, `opening`; below them
-//! `recent` (entries in memory for the next commits), `stored` (keys and calls of sled) and `directory`
-//! (whose it is, how it was left).
+//! Reading order: this file, `page` (lists), `write_behind`, `renewal`, `catch_up`, `opening`; below them
+//! `recent` (entries in memory for the next commits), `stored` (keys and calls of sled), `checked` (sums
+//! that show damage), `directory` and `state_file` (whose it is, which database counts, how it was left).
 //!
-//! Locks, always taken in this order: `writing`, `pages`, `folding`, `stored`, `overlay`.
+//! Locks, always taken in this order: `renewing`, `writing`, `pages`, `folding`, `stored`, `overlay`, the
+//! directory's.
 
 mod catch_up;
+mod checked;
 mod directory;
 mod opening;
 mod page;
 mod recent;
+mod renewal;
+mod state_file;
 mod stored;
 #[cfg(test)]
 mod tests;
 mod write_behind;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
@@ -28,16 +32,17 @@ use profile_messages::record::Record;
 use profile_messages::{OrgId, Position, UserId};
 use tokio::sync::watch;
 
-use self::directory::Left;
+use self::directory::Directory;
 use self::recent::RecentUsers;
+use self::state_file::Left;
 use self::stored::{Stored, StoredError};
 use self::write_behind::{Wake, Writing};
 use super::overlay::Overlay;
 use super::{CurrentView, ListRequest, ListRows, ViewError};
 use crate::commit_log::{CommitObserver, Head};
 
-pub use self::directory::{Identity, boot_id};
 pub use self::opening::OpenError;
+pub use self::state_file::{Identity, boot_id};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SledOptions {
@@ -69,8 +74,9 @@ pub struct SledView {
 
 struct Shared {
     options: SledOptions,
-    dir: PathBuf,
-    identity: Identity,
+    directory: Directory,
+    /// Held by a renewal from its first to its last step.
+    renewing: Mutex<()>,
     writing: Mutex<Writing>,
     /// Held shared by a list page, exclusively while the generations change over: the writing of what
     /// was committed after a page began must not begin before the page ends.
@@ -98,12 +104,13 @@ impl SledView {
         dir: &Path,
         identity: Identity,
     ) -> Result<SledView, OpenError> {
-        let stored = opening::open(&options, dir, &identity)?;
-        let applied = opening::applied(&stored)?;
+        let directory = Directory::new(dir, &identity);
+        let stored = opening::open(&options, &directory)?;
+        let applied = stored.applied()?;
         let shared = Arc::new(Shared {
             options,
-            dir: dir.to_owned(),
-            identity,
+            directory,
+            renewing: Mutex::default(),
             writing: Mutex::new(Writing::after(applied)),
             pages: RwLock::default(),
             folding: Mutex::default(),
@@ -131,7 +138,7 @@ impl std::fmt::Debug for Shared {
     /// Without the entries: their values are not for logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared")
-            .field("dir", &self.dir)
+            .field("dir", &self.directory.path())
             .finish_non_exhaustive()
     }
 }
@@ -248,7 +255,7 @@ impl Shared {
             return;
         }
         tracing::error!(why, "the current view failed; the next start rebuilds it");
-        if let Err(error) = directory::leave(&self.dir, &self.identity, Left::Suspect) {
+        if let Err(error) = self.directory.leave(Left::Suspect) {
             tracing::error!(%error, "the current view could not be marked as suspect");
         }
     }

@@ -52,7 +52,7 @@ impl<'a> Subject<'a> {
 }
 
 /// Records in commit order, and the model that a view has to agree with.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct History {
     pub(super) records: Vec<Arc<Record>>,
     pub(super) model: BTreeMap<UserId, CurrentUser>,
@@ -91,7 +91,7 @@ impl History {
         record
     }
 
-    fn listed(&self, org: &str, prefix: &str) -> Vec<String> {
+    pub(super) fn listed(&self, org: &str, prefix: &str) -> Vec<String> {
         let org = OrgId::parse(org).unwrap();
         let listed: BTreeSet<ListKey> = self
             .model

@@ -94,6 +94,11 @@ impl SimulatedDisk {
         self.state().calls
     }
 
+    /// How often the power was cut so far.
+    pub fn power_cuts(&self) -> u64 {
+        self.state().power_cuts
+    }
+
     /// Bound of the sum of all file lengths; `None` for a disk without end.
     pub fn set_capacity(&self, bytes_max: Option<u64>) {
         self.state().capacity_bytes = bytes_max;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use profile_messages::Position;
-use profile_messages::event::event_id;
+use profile_messages::event::{EventKind, event_id};
 use profile_messages::record::Record;
 use profile_messages::subject;
 
@@ -34,6 +34,11 @@ impl EventMessage {
             withheld: false,
             payload: record.event.clone(),
         }
+    }
+
+    pub fn is_removal(&self) -> bool {
+        let kind = self.subject.rsplit_once('.').map(|(_, kind)| kind);
+        kind == Some(EventKind::Removed.name())
     }
 
     /// What stands in the place of a removed user's event.

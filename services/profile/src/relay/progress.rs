@@ -1,9 +1,10 @@
 //! What the relay shows of itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use profile_messages::Position;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::lag::RelayLag;
 use super::reconcile::Refusal;
@@ -40,6 +41,22 @@ pub(super) struct Progress {
     highest: watch::Sender<Option<Position>>,
     durable: watch::Receiver<Position>,
     lag: Arc<RelayLag>,
+    look_wanted: Notify,
+    /// What came into the stream after this position was sent by this process ...
+    sent_after: AtomicU64,
+    /// ... and of that, this is the newest removal.
+    newest_removal: AtomicU64,
+}
+
+/// Up to where the stream holds what the log says; `None` while that is not known.
+fn confirmed(status: &RelayStatus) -> Option<Position> {
+    match status.state {
+        RelayState::Running | RelayState::Refilling => Some(status.acked),
+        RelayState::Starting
+        | RelayState::Waiting(_)
+        | RelayState::Stopped(_)
+        | RelayState::Closed => None,
+    }
 }
 
 impl Progress {
@@ -59,6 +76,9 @@ impl Progress {
             highest: watch::Sender::new(cursor),
             durable,
             lag,
+            look_wanted: Notify::new(),
+            sent_after: AtomicU64::new(u64::MAX),
+            newest_removal: AtomicU64::new(0),
         }
     }
 
@@ -78,6 +98,41 @@ impl Progress {
 
     pub(super) fn watch_cursor(&self) -> watch::Receiver<Option<Position>> {
         self.highest.subscribe()
+    }
+
+    /// Up to where the stream holds what the log says; `None` while that is not known.
+    pub(super) fn confirmed(&self) -> Option<Position> {
+        confirmed(&self.status.borrow())
+    }
+
+    /// Returns when that is more than `position`.
+    pub(super) async fn confirmed_beyond(&self, position: Position) {
+        let mut status = self.status.subscribe();
+        let beyond = |status: &RelayStatus| confirmed(status) > Some(position);
+        // Cannot fail: the sender is our own.
+        let _ = status.wait_for(beyond).await;
+    }
+
+    /// A removal is about to be sent.
+    pub(super) fn sends_removal(&self, position: Position) {
+        self.newest_removal.fetch_max(position.0, Ordering::Relaxed);
+    }
+
+    /// Whether nothing of what the stream has after `position` is a removal, as far as this process
+    /// knows without a look at the log.
+    pub(super) fn knows_of_no_removal_after(&self, position: Position) -> bool {
+        let sent_after = self.sent_after.load(Ordering::Relaxed);
+        let newest = self.newest_removal.load(Ordering::Relaxed);
+        position.0 >= sent_after && position.0 >= newest
+    }
+
+    /// Somebody saw that the stream is not as it should be.
+    pub(super) fn want_look(&self) {
+        self.look_wanted.notify_one();
+    }
+
+    pub(super) async fn look_wanted(&self) {
+        self.look_wanted.notified().await;
     }
 
     /// One more acknowledged, in order.
@@ -100,6 +155,7 @@ impl Progress {
 
     /// Publishing goes on behind `last`.
     pub(super) fn resumed(&self, last: u64, refill: Position) {
+        self.sent_after.store(last, Ordering::Relaxed);
         self.update(|status| {
             status.acked = Position(last);
             status.state = if last < refill.0 {

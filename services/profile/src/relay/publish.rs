@@ -71,13 +71,19 @@ impl<'a> Window<'a> {
                 return self.trouble;
             }
             let open = !closing && self.under_way.len() < self.messages_max;
+            // No branch starves another: `stop` and the log's end are looked at in every turn of the loop.
             tokio::select! {
+                biased;
                 Some(landed) = self.under_way.next() => self.land(landed),
                 moved = self.durable.changed(), if open => {
                     if moved.is_err() {
                         let closed = "the commit log is closed".to_owned();
                         self.trouble = Some(Trouble::Later(closed));
                     }
+                }
+                () = self.progress.look_wanted(), if !closing => {
+                    let gone = "the event stream was not found".to_owned();
+                    self.trouble = Some(Trouble::Later(gone));
                 }
                 gone = stop.changed(), if !closing => {
                     if gone.is_err() {
@@ -102,6 +108,9 @@ impl<'a> Window<'a> {
             if message.position != Some(Position(sequence)) {
                 let text = format!("the log gave another commit than {sequence}");
                 return Err(Trouble::Later(text));
+            }
+            if message.is_removal() {
+                self.progress.sends_removal(Position(sequence));
             }
             let ack = self.context.stream.publish(message, self.sent).await?;
             self.sent = sequence;

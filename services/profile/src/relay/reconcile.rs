@@ -14,6 +14,12 @@ pub enum Refusal {
     )]
     CursorAhead { cursor: Position, end: Position },
     #[error(
+        "removals are marked as carried out up to {erased}, the commit log ends at {end}: the log lost \
+         its end or the directory was put together from two backups. Restore the data directory as a \
+         whole"
+    )]
+    ErasedAhead { erased: Position, end: Position },
+    #[error(
         "the event stream is at sequence {last}, the commit log ends at {end}: the log lost its end, \
          an old data directory is in use, or somebody else publishes events. Use the newest data \
          directory, or restore a backup with the restore command, which raises the epoch"

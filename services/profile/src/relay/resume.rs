@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use profile_messages::Position;
 
-use super::reconcile::{Plan, Trouble, plan};
+use super::erasure::mark::ErasedMark;
+use super::reconcile::{Plan, Refusal, Trouble, plan};
 use super::source::Source;
 use super::stream::{EventStream, READ_MESSAGES_MAX};
 use crate::clock::Clock;
@@ -17,6 +18,7 @@ pub(super) struct Context {
     pub(super) source: Source,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) max_age: Duration,
+    pub(super) erased: Arc<ErasedMark>,
 }
 
 /// Where publishing goes on.
@@ -35,26 +37,50 @@ impl Context {
     pub(super) async fn resume(&self, cursor: Option<Position>) -> Result<Resumed, Trouble> {
         // The order matters: the log moves on meanwhile, the stream only by this relay.
         let end = *self.source.log.durable().borrow();
+        let erased = self.erased.through();
+        if erased > end {
+            return Err(Trouble::Refused(Refusal::ErasedAhead { erased, end }));
+        }
         let state = self.stream.inspect().await?;
         let plan = plan(cursor, state, end);
         tracing::debug!(?cursor, ?state, %end, ?plan, "relay looks at the event stream");
+        let mut resumed = self.carry_out(plan, cursor, end).await?;
+        // What is erased or compacted away was acknowledged once, whatever became of the cursor.
+        let dropped = self.source.log.dropped_through();
+        resumed.refill = resumed.refill.max(erased).max(dropped);
+        Ok(resumed)
+    }
+
+    async fn carry_out(
+        &self,
+        plan: Plan,
+        cursor: Option<Position>,
+        end: Position,
+    ) -> Result<Resumed, Trouble> {
         match plan {
             Plan::Refuse(refusal) => Err(Trouble::Refused(refusal)),
             Plan::Create => {
+                self.erased.start_over().await;
                 let next = self.first_to_send(cursor, end).await?;
                 tracing::info!(next, "making the event stream");
                 self.stream.create(next).await?;
                 Ok(refilling(next - 1, cursor.unwrap_or(end)))
             }
             Plan::Refill { last, through } => {
+                self.erased.start_over().await;
                 if Position(last) < through {
                     tracing::warn!(last, %through, "the event stream lost events, sending them again");
                 }
                 self.compare(last.max(1), last).await?;
+                self.stream.take_over().await?;
                 Ok(refilling(last, through))
             }
             Plan::Adopt { from, to } => {
+                if cursor.is_none() {
+                    self.erased.start_over().await;
+                }
                 self.compare(from.max(1), to).await?;
+                self.stream.take_over().await?;
                 let adopted = Some(Position(to)).max(cursor);
                 let refill = Position::NONE;
                 Ok(Resumed {

@@ -1,7 +1,8 @@
 //! The relay against a model of the stream, with seeded faults: crashes, lost and doubled
-//! acknowledgements, lost tails, wiped streams, forged messages. A checker looks at every message as it
-//! is stored, and at the whole at the end.
+//! acknowledgements, lost tails, wiped streams, forged messages, and messages that come back after they
+//! were erased. A checker looks at every message as it is stored, and at the whole at the end.
 
+mod erasure;
 mod model;
 mod world;
 
@@ -14,7 +15,7 @@ use super::reconcile::Refusal;
 use super::stream::EventStream;
 use super::{RelayHandle, RelayState};
 use model::{Faults, Ledger};
-use world::World;
+use world::{SETTLE, World};
 
 const SEEDS: u64 = 60;
 
@@ -39,7 +40,7 @@ async fn live(seed: u64, faults: Faults) {
         for _ in 0..world.random(30) {
             tokio::task::yield_now().await;
         }
-        match world.random(8) {
+        match world.random(11) {
             0 | 1 => {
                 drop(relay);
                 relay = world.start().await;
@@ -56,6 +57,11 @@ async fn live(seed: u64, faults: Faults) {
             4 => world.model.wipe(),
             5 => world.model.purge(),
             6 => world.remove_somebody(),
+            7 => world.model.bring_back(SETTLE),
+            8 => {
+                let seconds = world.random(2 * SETTLE.as_secs());
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
             _ => caught_up(&world, &relay).await,
         }
     }
@@ -65,8 +71,15 @@ async fn live(seed: u64, faults: Faults) {
     caught_up(&world, &relay).await;
     assert_eq!(relay.status().lag_events, 0, "seed {seed}");
     assert_eq!(relay.status().lag_bytes, 0, "seed {seed}");
+    erasure::quiet(&world, &relay).await;
     relay.stop().await;
-    assert_eq!(world.check(), Vec::<String>::new(), "seed {seed}");
+    let nothing = Vec::<String>::new();
+    assert_eq!(world.check(), nothing, "seed {seed}");
+    assert_eq!(
+        world.check_erased(Position(u64::MAX)),
+        nothing,
+        "seed {seed}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,7 +137,12 @@ async fn a_removed_users_events_are_withheld_in_a_refill_but_removed_is_not() {
     caught_up(&world, &relay).await;
     relay.stop().await;
     assert_eq!(world.check(), Vec::<String>::new());
-    let withheld = world.model.stored().iter().filter(|it| it.withheld).count();
+    let withheld = world
+        .model
+        .stored()
+        .values()
+        .filter(|it| it.withheld)
+        .count();
     let earlier = world
         .log
         .records()
@@ -149,7 +167,7 @@ async fn what_the_log_compacted_away_has_placeholders_in_a_refill() {
     relay.stop().await;
     assert_eq!(world.check(), Vec::<String>::new());
     let stored = world.model.stored();
-    let place = |position| &stored[usize::try_from(position - 1).unwrap()];
+    let place = |position| &stored[&position];
     assert_eq!(*place(400), EventMessage::compacted(Position(400)));
     assert!(!place(100).withheld && !place(401).withheld);
 }

@@ -44,13 +44,12 @@ impl Source {
         after: Position,
         refill: Position,
     ) -> Result<Vec<Outgoing>, Trouble> {
-        let records = match self.log.read_after(after, LIMITS).await {
-            Ok(records) => records,
-            Err(ReadError::Compacted { first_kept }) => {
-                return placeholders(after, first_kept, refill);
-            }
-            Err(error) => return Err(unreadable(error)),
-        };
+        let end = *self.log.durable().borrow();
+        let records = self.read_after(after).await?;
+        if records.is_empty() && end > after {
+            // Nothing is kept up to the end: a hole like any other.
+            return placeholders(after, end, refill);
+        }
         let mut messages = Vec::with_capacity(records.len());
         let mut last = after;
         for record in records {
@@ -126,9 +125,6 @@ impl Source {
                     }
                     Some(_) | None => high = middle,
                 },
-                Err(ReadError::Compacted { first_kept }) => {
-                    low = first_kept.0.clamp(middle + 1, end.0)
-                }
                 Err(error) => return Err(unreadable(error)),
             }
         }
@@ -139,18 +135,11 @@ impl Source {
     pub(super) async fn bytes(&self, after: Position, end: Position) -> Result<u64, Trouble> {
         let (mut after, mut bytes) = (after, 0);
         while after < end {
-            match self.log.read_after(after, LIMITS).await {
-                Ok(records) => {
-                    let Some(last) = records.last() else { break };
-                    after = last.position;
-                    let counted = records.iter().filter(|record| record.position <= end);
-                    bytes += counted.map(|record| record.event.len() as u64).sum::<u64>();
-                }
-                Err(ReadError::Compacted { first_kept }) if first_kept > after => {
-                    after = first_kept
-                }
-                Err(error) => return Err(unreadable(error)),
-            }
+            let records = self.read_after(after).await?;
+            let Some(last) = records.last() else { break };
+            after = last.position;
+            let counted = records.iter().filter(|record| record.position <= end);
+            bytes += counted.map(|record| record.event.len() as u64).sum::<u64>();
         }
         Ok(bytes)
     }
@@ -159,19 +148,18 @@ impl Source {
         let mut records = HashMap::new();
         let mut after = Position(from.saturating_sub(1));
         while after.0 < to {
-            match self.log.read_after(after, LIMITS).await {
-                Ok(read) => {
-                    let Some(last) = read.last() else { break };
-                    after = last.position;
-                    records.extend(read.into_iter().map(|it| (it.position.0, it)));
-                }
-                Err(ReadError::Compacted { first_kept }) if first_kept > after => {
-                    after = first_kept
-                }
-                Err(error) => return Err(unreadable(error)),
-            }
+            let read = self.read_after(after).await?;
+            let Some(last) = read.last() else { break };
+            after = last.position;
+            records.extend(read.into_iter().map(|it| (it.position.0, it)));
         }
         Ok(records)
+    }
+
+    /// The next records that the log keeps.
+    async fn read_after(&self, after: Position) -> Result<Vec<Arc<Record>>, Trouble> {
+        let read = self.log.read_after(after, LIMITS).await;
+        read.map_err(unreadable)
     }
 
     fn difference(
@@ -235,8 +223,9 @@ fn placeholders(
 fn unreadable(error: ReadError) -> Trouble {
     match error {
         ReadError::Io(_) => Trouble::Later(error.to_string()),
-        ReadError::Damaged { .. } | ReadError::Compacted { .. } => {
-            Trouble::Refused(Refusal::LogDamaged(error.to_string()))
-        }
+        ReadError::Damaged { .. } => Trouble::Refused(Refusal::LogDamaged(error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,14 @@ pub enum StreamError {
     Refused(String),
 }
 
+/// What became of a message that was to be erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erasure {
+    Erased,
+    /// Nothing is there (any more).
+    AlreadyGone,
+}
+
 pub type AckFuture = BoxFuture<'static, Result<Ack, StreamError>>;
 
 /// Most messages that one [`EventStream::read`] is asked for.
@@ -52,6 +60,13 @@ pub trait EventStream: Send + Sync + std::fmt::Debug {
     /// Looks at the stream: `None` when there is none. Checks that it belongs to this store and
     /// brings its limits to the configured ones.
     async fn inspect(&self) -> Result<Option<StreamState>, StreamError>;
+
+    /// Writes this store's epoch into the stream, so that an older data directory is refused from here on.
+    /// Called once the stream was compared with the log: a directory that the stream itself refuses must
+    /// not shut out the right one.
+    async fn take_over(&self) -> Result<(), StreamError> {
+        Ok(())
+    }
 
     /// Makes the stream; its first message will get `first_sequence`.
     async fn create(&self, first_sequence: u64) -> Result<(), StreamError>;
@@ -67,4 +82,15 @@ pub trait EventStream: Send + Sync + std::fmt::Debug {
         message: EventMessage,
         expected_last: u64,
     ) -> Result<AckFuture, StreamError>;
+
+    /// The first message at or behind `from` that has exactly this subject, with its sequence.
+    async fn find(
+        &self,
+        subject: &str,
+        from: u64,
+    ) -> Result<Option<(u64, EventMessage)>, StreamError>;
+
+    /// Deletes one message for good: when this returns, its bytes are overwritten. Every other message
+    /// keeps its sequence. [`StreamError::Refused`] when the stream does not let messages be deleted.
+    async fn erase(&self, sequence: u64) -> Result<Erasure, StreamError>;
 }

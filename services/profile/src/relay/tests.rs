@@ -9,7 +9,7 @@ use profile_messages::record::Record;
 use profile_messages::{OrgId, Position, Timestamp, UserId, Version};
 
 use super::message::EventMessage;
-use super::stream::{AckFuture, EventStream, StreamError, StreamState};
+use super::stream::{AckFuture, Erasure, EventStream, StreamError, StreamState};
 use super::*;
 use crate::clock::SystemClock;
 use crate::commit_log::{AppendError, Commit, ReadError, ReadLimits};
@@ -43,6 +43,14 @@ impl EventStream for BadStream {
     }
 
     async fn publish(&self, _: EventMessage, _: u64) -> Result<AckFuture, StreamError> {
+        Err(StreamError::Unavailable("away".to_owned()))
+    }
+
+    async fn find(&self, _: &str, _: u64) -> Result<Option<(u64, EventMessage)>, StreamError> {
+        Err(StreamError::Unavailable("away".to_owned()))
+    }
+
+    async fn erase(&self, _: u64) -> Result<Erasure, StreamError> {
         Err(StreamError::Unavailable("away".to_owned()))
     }
 }
@@ -148,10 +156,12 @@ async fn relay(stream: BadStream, failing_reads: usize, hangs: bool) -> RelayHan
         source,
         clock: Arc::new(SystemClock::default()),
         max_age: Duration::ZERO,
+        erased: Arc::new(ErasedMark::load(Arc::new(NoSlots), "s-1").await.unwrap()),
     };
     let parts = Parts {
         context,
         slots: Arc::new(NoSlots),
+        erase_settle: Duration::ZERO,
         store_id: "s-1".to_owned(),
         window_messages_max: 16,
         lag: Arc::default(),

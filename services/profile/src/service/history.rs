@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use profile_messages::event::EventKind;
+use profile_messages::event::{CloudEvent, EventKind};
 use profile_messages::query::PageBody;
 use profile_messages::record::Record;
 use profile_messages::reply::{FieldChange, HistoryChange, HistoryReply, QueryReply};
@@ -47,7 +47,10 @@ impl ProfileService {
                 break;
             }
             let before = self.record(record.previous).await?;
-            let change = history_change(&record, before.as_deref());
+            let change = match &before {
+                None if record.previous != Position::NONE => oldest_kept_change(&record),
+                before => history_change(&record, before.as_deref()),
+            };
             bytes += serde_json::to_vec(&change).map_or(0, |json| json.len());
             changes.push(change);
             next = before;
@@ -85,6 +88,26 @@ fn history_change(record: &Record, before: Option<&Record>) -> HistoryChange {
     }
 }
 
+/// The commit before it is not kept any more, so what was there before is not known; the event names the
+/// fields that changed.
+fn oldest_kept_change(record: &Record) -> HistoryChange {
+    let event = serde_json::from_slice::<CloudEvent>(&record.event);
+    let changed = event.map(|event| event.data.changed).unwrap_or_default();
+    let after = record.state.as_ref().map(|state| &state.fields);
+    let fields = after.map_or_else(Vec::new, |after| {
+        let told = changed.into_iter().map(|field| FieldChange {
+            old: None,
+            new: value(after, &field),
+            field,
+        });
+        told.collect()
+    });
+    HistoryChange {
+        fields,
+        ..history_change(record, None)
+    }
+}
+
 /// New and old value of each field that changed; no old ones where there was nothing before.
 fn field_changes(record: &Record, before: Option<&Record>) -> Vec<FieldChange> {
     let Some(after) = record.state.as_ref().map(|state| &state.fields) else {
@@ -116,5 +139,32 @@ fn value(fields: &ProfileFields, name: &str) -> String {
         "displayName" => fields.display_name.clone(),
         "preferredLanguage" => fields.preferred_language.clone(),
         _ => Gender::name(fields.gender).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::commit_log::Head;
+    use crate::commit_log::conformance::{commit, user};
+
+    #[test]
+    fn the_oldest_kept_change_tells_what_its_event_names_and_no_old_value() {
+        let before = Head {
+            version: profile_messages::Version(4),
+            position: Position(9),
+        };
+        let golden = include_bytes!("../../../../messages/golden/event-changed-names.json");
+        let mut record = commit(&user(1), before, 0).into_record(Position(12));
+        record.event = Bytes::from_static(golden);
+        let change = oldest_kept_change(&record);
+        assert_eq!((change.sequence, change.kind.as_str()), (5, "changed"));
+        let told = change.fields.iter();
+        let told: Vec<_> = told.map(|it| (it.field.as_str(), it.old.clone())).collect();
+        let names = ["nickName", "preferredLanguage", "gender"];
+        assert_eq!(told, names.map(|name| (name, None)));
+        assert_eq!(change.fields[1].new, "de");
     }
 }

@@ -112,7 +112,15 @@ impl ProfileService {
             .read_after(after, limits)
             .await
             .map_err(read_error)?;
-        let position = records.last().map_or(after, |record| record.position);
+        // After the read: what is compacted away beside it is told as well.
+        let dropped_through = self.ports.log.dropped_through();
+        if after < dropped_through {
+            let first_kept = dropped_through.next();
+            return Err(ServiceError::Compacted { first_kept });
+        }
+        // Nothing may be kept up to the end.
+        let last = records.last().map(|record| record.position);
+        let position = last.unwrap_or(after.max(durable));
         let view = Arc::clone(&self.ports.view);
         // A page of look-ups may read the disk, so not on an I/O thread.
         let events = tokio::task::spawn_blocking(move || {
@@ -200,13 +208,8 @@ fn replayed(record: &Record) -> Result<ReplayedEvent, ServiceError> {
 }
 
 pub(super) fn read_error(error: ReadError) -> ServiceError {
-    match error {
-        ReadError::Compacted { first_kept } => ServiceError::Compacted { first_kept },
-        ReadError::Damaged { .. } | ReadError::Io(_) => {
-            tracing::error!(%error, "the commit log cannot be read");
-            ServiceError::Unavailable("the commit log cannot be read")
-        }
-    }
+    tracing::error!(%error, "the commit log cannot be read");
+    ServiceError::Unavailable("the commit log cannot be read")
 }
 
 pub(super) fn unreadable() -> ServiceError {

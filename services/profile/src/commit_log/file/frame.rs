@@ -9,9 +9,12 @@
 //! | 24..32 | durable-through: the last position that was durable when this frame was written |
 //! | 32..36 | number of records |
 //! | 36..38 | format, now 1 |
-//! | 38 | kind: 1 group, 2 idle (empty), 3 closed (empty, the last word of a clean stop) |
+//! | 38 | kind: 1 group, 2 idle (empty), 3 closed (empty, the last word of a clean stop), 4 sparse |
 //! | 39 | zero |
 //! | 40.. | records, one behind the other; then zeros up to a multiple of 8 bytes |
+//!
+//! A sparse frame is one of a compacted segment: durable-through is the last position that it covers, and
+//! its records, none or more, stand at positions of their own between the first and that.
 //!
 //! The magic never leaves the store, so nobody can plant a frame in a field of a profile.
 
@@ -28,6 +31,7 @@ pub(super) enum FrameKind {
     Group,
     Idle,
     Closed,
+    Sparse,
 }
 
 impl FrameKind {
@@ -36,13 +40,14 @@ impl FrameKind {
             FrameKind::Group => 1,
             FrameKind::Idle => 2,
             FrameKind::Closed => 3,
+            FrameKind::Sparse => 4,
         }
     }
 
     fn from_number(number: u8) -> Option<FrameKind> {
-        [FrameKind::Group, FrameKind::Idle, FrameKind::Closed]
-            .into_iter()
-            .find(|kind| kind.number() == number)
+        use FrameKind::{Closed, Group, Idle, Sparse};
+        let mut all = [Group, Idle, Closed, Sparse].into_iter();
+        all.find(|kind| kind.number() == number)
     }
 }
 
@@ -58,7 +63,12 @@ pub(super) struct FrameHeader {
 impl FrameHeader {
     /// The last position up to and with this frame.
     pub(super) fn last(&self) -> Position {
-        Position((self.first.0 + u64::from(self.count)).saturating_sub(1))
+        match self.kind {
+            FrameKind::Sparse => self.durable_through,
+            FrameKind::Group | FrameKind::Idle | FrameKind::Closed => {
+                Position((self.first.0 + u64::from(self.count)).saturating_sub(1))
+            }
+        }
     }
 
     /// Bytes up to the next frame.
@@ -167,6 +177,7 @@ impl FrameCodec {
             count: u32::from_le_bytes(field(bytes, 32).ok_or(NotAFrame::Bad)?),
         };
         check_records(bytes, header.count)?;
+        check_positions(bytes, &header)?;
         Ok(header)
     }
 
@@ -192,6 +203,12 @@ pub(super) fn records(frame: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The position of an encoded record.
+pub(super) fn position_of(record: &[u8]) -> Position {
+    const OFFSET: usize = 16;
+    Position(field(record, OFFSET).map_or(0, u64::from_le_bytes))
+}
+
 fn check_records(frame: &[u8], count: u32) -> Result<(), NotAFrame> {
     let (mut seen, mut bytes) = (0, HEADER_BYTES);
     for record in records(frame) {
@@ -207,6 +224,27 @@ fn check_records(frame: &[u8], count: u32) -> Result<(), NotAFrame> {
     } else {
         Err(NotAFrame::Bad)
     }
+}
+
+/// Positions of a group count up; those of a sparse frame ascend within what it covers.
+fn check_positions(frame: &[u8], header: &FrameHeader) -> Result<(), NotAFrame> {
+    let mut next = header.first;
+    for record in records(frame) {
+        let position = position_of(record);
+        let is_right = match header.kind {
+            FrameKind::Sparse => (next..=header.last()).contains(&position),
+            FrameKind::Group | FrameKind::Idle | FrameKind::Closed => position == next,
+        };
+        if !is_right {
+            return Err(NotAFrame::Bad);
+        }
+        next = position.next();
+    }
+    let is_empty_range = header.kind == FrameKind::Sparse && header.last() < header.first;
+    if is_empty_range {
+        return Err(NotAFrame::Bad);
+    }
+    Ok(())
 }
 
 fn checksum(frame: &[u8]) -> Option<u32> {

@@ -7,7 +7,16 @@ use profile_messages::record::{HEADER_BYTES, Record};
 use profile_messages::{UserId, UserState};
 use tokio::sync::oneshot;
 
+use super::writer::Rolled;
 use crate::commit_log::{AppendError, Commit, Head, NotWritten};
+
+/// What the writer is asked for.
+#[derive(Debug)]
+pub(super) enum Work {
+    Commit(Pending),
+    /// A new segment, so that this one can be compacted.
+    Roll(oneshot::Sender<Rolled>),
+}
 
 pub(super) type Answer = oneshot::Sender<Result<Arc<Record>, AppendError>>;
 

@@ -78,6 +78,19 @@ impl NextSegment {
         filled
     }
 
+    /// Whether [`NextSegment::take`] would not keep the writer waiting; else it begins to fill the file.
+    pub(super) fn is_ready(&mut self) -> bool {
+        if self.prepare_next == PrepareNext::WhenNeeded {
+            return true;
+        }
+        self.prepare_ahead();
+        match &self.preparing {
+            Some(thread) => thread.is_finished(),
+            // On a full disk the answer is an error at once, without a thread it is made when taken.
+            None => true,
+        }
+    }
+
     /// Leaves the disk alone for a while if the error says that it is full.
     pub(super) fn note(&mut self, error: &io::Error) {
         if is_out_of_space(error) {

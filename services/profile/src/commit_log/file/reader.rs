@@ -1,23 +1,24 @@
 //! Reads records: finds the segment by name, the frame by a sparse index that grows as segments are
 //! read, and nothing past the durable position.
 
+mod index;
+
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use profile_messages::Position;
 use profile_messages::record::Record;
 use tokio::sync::watch;
 
-use super::frame::{FrameCodec, FrameHeader, NotAFrame, records};
+use self::index::Index;
+use super::frame::{FrameCodec, FrameHeader, NotAFrame, position_of, records};
 use super::scan::FrameScanner;
-use super::segment::{HEADER_BYTES, file_name};
+use super::segment::{HEADER_BYTES, SegmentHeader, file_name};
 use crate::commit_log::memory::ReadBudget;
-use crate::commit_log::{ReadError, ReadLimits};
-use crate::file_system::FileSystem;
-
-/// One index entry for about so many bytes of a segment.
-const INDEX_GRAIN_BYTES: u64 = 32 * 1024;
+use crate::commit_log::{CompactError, ReadError, ReadLimits};
+use crate::file_system::{FileSystem, LogFile};
 
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -25,45 +26,23 @@ pub(super) struct Reader {
     log_dir: PathBuf,
     codec: FrameCodec,
     durable: watch::Receiver<Position>,
-    /// Oldest first; each ends where the next begins.
+    /// Oldest first; each ends where the next begins. A file is opened, and replaced, under this lock: an
+    /// index always belongs to its file.
     segments: RwLock<Vec<Arc<Segment>>>,
+    dropped_through: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Segment {
-    first: Position,
+    header: SegmentHeader,
     index: Mutex<Index>,
 }
 
-/// Places of some frames: a frame's first position and its offset.
-#[derive(Debug)]
-struct Index {
-    sparse: Vec<(Position, u64)>,
-    /// The frame behind the last one that was read.
-    next: (Position, u64),
-}
-
-impl Index {
-    /// The nearest known frame that begins at or before `wanted`.
-    fn place(&self, wanted: Position) -> (Position, u64) {
-        if self.next.0 <= wanted {
-            return self.next;
-        }
-        let behind = self.sparse.partition_point(|(first, _)| *first <= wanted);
-        let found = self.sparse.get(behind.saturating_sub(1)).copied();
-        found.unwrap_or(self.next)
-    }
-
-    fn passed(&mut self, frame: &FrameHeader, offset: u64) {
-        if offset != self.next.1 {
-            return;
-        }
-        let last_entry = self.sparse.last().map_or(0, |(_, offset)| *offset);
-        if offset >= last_entry + INDEX_GRAIN_BYTES {
-            self.sparse.push((frame.first, offset));
-        }
-        self.next = (frame.last().next(), offset + frame.stride() as u64);
-    }
+/// A segment that nothing is appended to any more, with its last position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sealed {
+    pub(super) header: SegmentHeader,
+    pub(super) last: Position,
 }
 
 impl Reader {
@@ -72,7 +51,7 @@ impl Reader {
         log_dir: PathBuf,
         codec: FrameCodec,
         durable: watch::Receiver<Position>,
-        segments: &[Position],
+        segments: &[SegmentHeader],
     ) -> Reader {
         let reader = Reader {
             fs,
@@ -80,26 +59,69 @@ impl Reader {
             codec,
             durable,
             segments: RwLock::default(),
+            dropped_through: AtomicU64::default(),
         };
-        segments.iter().for_each(|first| reader.add_segment(*first));
+        segments
+            .iter()
+            .for_each(|header| reader.add_segment(header));
         reader
     }
 
-    pub(super) fn add_segment(&self, first: Position) {
-        let start = (first, HEADER_BYTES as u64);
-        let index = Index {
-            sparse: vec![start],
-            next: start,
-        };
-        let segment = Arc::new(Segment {
-            first,
-            index: Mutex::new(index),
-        });
-        let mut segments = self
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        segments.push(segment);
+    pub(super) fn add_segment(&self, header: &SegmentHeader) {
+        self.note_dropped(header);
+        let segment = Arc::new(Segment::new(header));
+        write(&self.segments).push(segment);
+    }
+
+    /// The highest position that is gone as superseded history.
+    pub(super) fn dropped_through(&self) -> Position {
+        Position(self.dropped_through.load(Ordering::Acquire))
+    }
+
+    /// Every segment but the last, which may still be written to.
+    pub(super) fn sealed(&self) -> Vec<Sealed> {
+        let segments = read(&self.segments);
+        let pairs = segments.iter().zip(segments.iter().skip(1));
+        pairs
+            .map(|(segment, next)| Sealed {
+                header: segment.header,
+                last: Position(next.header.first.0 - 1),
+            })
+            .collect()
+    }
+
+    /// The segment that may still be written to, as far as it is durable.
+    pub(super) fn unsealed(&self) -> Option<Sealed> {
+        let last = *self.durable.borrow();
+        let segments = read(&self.segments);
+        segments.last().map(|segment| Sealed {
+            header: segment.header,
+            last,
+        })
+    }
+
+    /// Puts a compacted segment in the place of all that it covers, once `rename` has done so on disk.
+    pub(super) fn replace(
+        &self,
+        header: &SegmentHeader,
+        last: Position,
+        rename: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut segments = write(&self.segments);
+        rename()?;
+        // Before anybody can read it: who finds a hole is told so.
+        self.note_dropped(header);
+        let covered = header.first..=last;
+        let place = segments.partition_point(|segment| segment.header.first < header.first);
+        segments.retain(|segment| !covered.contains(&segment.header.first));
+        segments.insert(place, Arc::new(Segment::new(header)));
+        Ok(())
+    }
+
+    fn note_dropped(&self, header: &SegmentHeader) {
+        let dropped_through = header.compacted.map_or(0, |it| it.dropped_through.0);
+        self.dropped_through
+            .fetch_max(dropped_through, Ordering::AcqRel);
     }
 
     pub(super) fn read_one(&self, position: Position) -> Result<Option<Arc<Record>>, ReadError> {
@@ -110,10 +132,8 @@ impl Reader {
             records_max: 1,
             bytes_max: usize::MAX,
         };
-        match self.read_after(Position(before), limits) {
-            Err(ReadError::Compacted { .. }) => Ok(None),
-            read => Ok(read?.pop().filter(|record| record.position == position)),
-        }
+        let found = self.read_between(Position(before), position, limits)?;
+        Ok(found.into_iter().next())
     }
 
     pub(super) fn read_after(
@@ -121,80 +141,160 @@ impl Reader {
         after: Position,
         limits: ReadLimits,
     ) -> Result<Vec<Arc<Record>>, ReadError> {
-        let durable = *self.durable.borrow();
+        self.read_between(after, Position(u64::MAX), limits)
+    }
+
+    /// What is durable and kept after `after`, up to `to`.
+    fn read_between(
+        &self,
+        after: Position,
+        to: Position,
+        limits: ReadLimits,
+    ) -> Result<Vec<Arc<Record>>, ReadError> {
+        let to = to.min(*self.durable.borrow());
         let (mut found, mut budget) = (Vec::new(), ReadBudget::new(limits));
-        let mut wanted = after;
-        while wanted < durable {
-            wanted = wanted.next();
-            let (segment, end) = self.segment_of(wanted)?;
-            let end = end.unwrap_or(durable).min(durable);
-            let whole = self.read_segment(&segment, (wanted, end), &mut budget, &mut found)?;
+        let mut at = after;
+        while at < to {
+            let wanted = at.next();
+            let place = self.open_at(wanted)?;
+            let whole = read_segment(&place, (wanted, to), &mut budget, &mut found)?;
             if !whole {
                 break;
             }
-            wanted = end;
+            at = place.end;
         }
         Ok(found)
     }
 
-    /// The segment that holds `wanted`, and its last position if another one follows.
-    fn segment_of(&self, wanted: Position) -> Result<(Arc<Segment>, Option<Position>), ReadError> {
-        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-        let behind = segments.partition_point(|segment| segment.first <= wanted);
-        let next = segments.get(behind).map(|segment| segment.first);
-        match behind.checked_sub(1).and_then(|at| segments.get(at)) {
-            Some(segment) => Ok((segment.clone(), next.map(|next| Position(next.0 - 1)))),
-            None => Err(ReadError::Compacted {
-                first_kept: next.unwrap_or(wanted),
-            }),
-        }
+    /// The segment that holds `wanted`, its file, and where it ends.
+    fn open_at(&self, wanted: Position) -> Result<Place, ReadError> {
+        let durable = *self.durable.borrow();
+        let segments = read(&self.segments);
+        let behind = segments.partition_point(|segment| segment.header.first <= wanted);
+        let Some(segment) = behind.checked_sub(1).and_then(|at| segments.get(at)) else {
+            return Err(ReadError::Damaged {
+                place: format!("position {wanted}"),
+                what: "no segment holds it; restore the log from the backup".to_owned(),
+            });
+        };
+        let next = segments.get(behind);
+        let end = next.map_or(durable, |next| Position(next.header.first.0 - 1));
+        let name = file_name(segment.header.first);
+        let file = self.fs.open(&self.log_dir.join(&name));
+        Ok(Place {
+            file: file.map_err(|error| unreadable(&name, &error))?,
+            name,
+            codec: self.codec,
+            segment: Arc::clone(segment),
+            end,
+        })
     }
 
-    /// Adds the records from `wanted` to `end`; `false` when the budget ended the read before.
-    fn read_segment(
+    /// Every record of a sealed segment, or of the durable part of the last one, as encoded, until `each`
+    /// says no. `passed` hears how many bytes each frame had.
+    pub(super) fn each_record(
         &self,
-        segment: &Segment,
-        (wanted, end): (Position, Position),
-        budget: &mut ReadBudget,
-        found: &mut Vec<Arc<Record>>,
-    ) -> Result<bool, ReadError> {
-        let name = file_name(segment.first);
-        let (mut expected, mut offset) = segment.place(wanted);
-        let open = || FrameScanner::new(self.fs.open(&self.log_dir.join(&name))?, self.codec);
-        let io = |error: io::Error| ReadError::Io(format!("{name}: {error}"));
-        let mut scanner = open().map_err(io)?;
-        while expected <= end {
-            let damaged = |what: &str| damaged(&name, offset, expected, what);
-            let (header, bytes) = match scanner.frame_at(offset).map_err(io)? {
-                Ok(frame) => frame,
-                Err(NotAFrame::Bad) => return Err(damaged("no frame where one must be")),
-                Err(NotAFrame::Newer(format)) => return Err(newer(&name, expected, format)),
-            };
-            if header.first != expected || header.last() > end {
-                return Err(damaged("a frame of other positions"));
+        sealed: &Sealed,
+        each: &mut dyn FnMut(Position, &[u8]) -> Result<(), CompactError>,
+        passed: &mut dyn FnMut(u64) -> Result<(), CompactError>,
+    ) -> Result<(), CompactError> {
+        let name = file_name(sealed.header.first);
+        let file = self.fs.open(&self.log_dir.join(&name));
+        let file = file.map_err(|error| unreadable(&name, &error))?;
+        let scanner = FrameScanner::new(file, self.codec);
+        let mut scanner = scanner.map_err(|error| unreadable(&name, &error))?;
+        let (mut expected, mut offset) = (sealed.header.first, HEADER_BYTES as u64);
+        while expected <= sealed.last {
+            let (header, bytes) = frame(&mut scanner, &name, offset, (expected, sealed.last))?;
+            for record in records(bytes) {
+                each(position_of(record), record)?;
             }
-            for (bytes, position) in records(bytes).zip(header.first.0..) {
-                if position < wanted.0 {
-                    continue;
-                }
-                if !budget.takes(bytes.len()) {
-                    return Ok(false);
-                }
-                let record = Record::decode(bytes).map_err(|error| damaged(&error.to_string()))?;
-                if record.0.position != Position(position) {
-                    return Err(damaged("a record of another position"));
-                }
-                found.push(Arc::new(record.0));
-            }
-            segment.passed(&header, offset);
             expected = header.last().next();
             offset += header.stride() as u64;
+            passed(header.stride() as u64)?;
         }
-        Ok(true)
+        Ok(())
+    }
+
+    pub(super) fn file_bytes(&self, first: Position) -> io::Result<u64> {
+        self.fs.open(&self.log_dir.join(file_name(first)))?.len()
     }
 }
 
+/// Where a read goes on.
+struct Place {
+    file: Arc<dyn LogFile>,
+    name: String,
+    codec: FrameCodec,
+    segment: Arc<Segment>,
+    /// The last position of the segment.
+    end: Position,
+}
+
+/// Adds the records from `wanted` to `to`; `false` when that or the budget ended the read.
+fn read_segment(
+    place: &Place,
+    (wanted, to): (Position, Position),
+    budget: &mut ReadBudget,
+    found: &mut Vec<Arc<Record>>,
+) -> Result<bool, ReadError> {
+    let name = &place.name;
+    let (mut expected, mut offset) = place.segment.place(wanted);
+    let scanner = FrameScanner::new(Arc::clone(&place.file), place.codec);
+    let mut scanner = scanner.map_err(|error| unreadable(name, &error))?;
+    while expected <= place.end {
+        if expected > to {
+            return Ok(false);
+        }
+        let (header, bytes) = frame(&mut scanner, name, offset, (expected, place.end))?;
+        for bytes in records(bytes) {
+            let position = position_of(bytes);
+            if position < wanted {
+                continue;
+            }
+            if position > to || !budget.takes(bytes.len()) {
+                return Ok(false);
+            }
+            let record = Record::decode(bytes);
+            let record = record.map_err(|e| damaged(name, offset, position, &e.to_string()))?;
+            found.push(Arc::new(record.0));
+        }
+        place.segment.passed(&header, offset);
+        expected = header.last().next();
+        offset += header.stride() as u64;
+    }
+    Ok(true)
+}
+
+/// The frame at `offset`, which must begin at `expected` and not reach beyond `end`.
+fn frame<'a>(
+    scanner: &'a mut FrameScanner,
+    name: &str,
+    offset: u64,
+    (expected, end): (Position, Position),
+) -> Result<(FrameHeader, &'a [u8]), ReadError> {
+    let damaged = |what: &str| damaged(name, offset, expected, what);
+    let found = scanner.frame_at(offset);
+    let (header, bytes) = match found.map_err(|error| unreadable(name, &error))? {
+        Ok(frame) => frame,
+        Err(NotAFrame::Bad) => return Err(damaged("no frame where one must be")),
+        Err(NotAFrame::Newer(format)) => return Err(newer(name, expected, format)),
+    };
+    if header.first != expected || header.last() > end {
+        return Err(damaged("a frame of other positions"));
+    }
+    Ok((header, bytes))
+}
+
 impl Segment {
+    fn new(header: &SegmentHeader) -> Segment {
+        let start = (header.first, HEADER_BYTES as u64);
+        Segment {
+            header: *header,
+            index: Mutex::new(Index::new(start)),
+        }
+    }
+
     fn place(&self, wanted: Position) -> (Position, u64) {
         let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         index.place(wanted)
@@ -211,6 +311,18 @@ fn damaged(name: &str, offset: u64, position: Position, what: &str) -> ReadError
         place: format!("position {position}, {name}, byte {offset}"),
         what: format!("{what}; stop the service and restore this segment from the backup"),
     }
+}
+
+fn unreadable(name: &str, error: &io::Error) -> ReadError {
+    ReadError::Io(format!("{name}: {error}"))
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn newer(name: &str, position: Position, format: u16) -> ReadError {

@@ -38,8 +38,8 @@ pub(super) struct Elder {
 
 #[derive(Debug)]
 pub(super) struct Recovered {
-    /// First positions of the segments that hold the log, oldest first.
-    pub(super) segments: Vec<Position>,
+    /// The segments that hold the log, oldest first.
+    pub(super) segments: Vec<SegmentHeader>,
     pub(super) last: Position,
     /// `None` when there is no space for one.
     pub(super) active: Option<Active>,
@@ -59,6 +59,20 @@ pub(super) fn recover(
     let Some(newest) = headers.last().copied() else {
         return start_segment(dir, log_dir, codec, segment_bytes, After::default());
     };
+    if let Some(compacted) = newest.compacted {
+        // Whole and durable before it had its name. Nothing is ever appended to it.
+        let after = After {
+            segments: headers,
+            durable_through: compacted.last,
+            last: compacted.last,
+            elder: Elder {
+                first: newest.first,
+                last: compacted.last,
+            },
+            frames: Vec::new(),
+        };
+        return start_segment(dir, log_dir, codec, segment_bytes, after);
+    }
     let path = log_dir.join(segment::file_name(newest.first));
     let failed = |source| OpenError::io("read", &path, source);
     let file = dir.file_system().open(&path).map_err(failed)?;
@@ -71,7 +85,7 @@ pub(super) fn recover(
         let write = |source| OpenError::io("write", &path, source);
         again.and_then(|()| file.sync()).map_err(write)?;
         return Ok(Recovered {
-            segments: headers.iter().map(|header| header.first).collect(),
+            segments: headers,
             last: tail.last,
             active: Some(Active {
                 first: newest.first,
@@ -96,7 +110,7 @@ pub(super) fn recover(
         };
     }
     let after = After {
-        segments: headers.iter().map(|header| header.first).collect(),
+        segments: headers,
         durable_through: tail.durable_through,
         last: tail.last,
         elder,
@@ -108,7 +122,7 @@ pub(super) fn recover(
 /// What a new segment goes on from.
 #[derive(Debug, Default)]
 struct After {
-    segments: Vec<Position>,
+    segments: Vec<SegmentHeader>,
     durable_through: Position,
     last: Position,
     elder: Elder,
@@ -134,6 +148,7 @@ fn start_segment(
         first: after.durable_through.next(),
         last_before: after.elder.last,
         first_before: after.elder.first,
+        compacted: None,
     };
     let make = |bytes: u64| -> Result<Active, NoSegment> {
         let fs = dir.file_system().as_ref();
@@ -159,7 +174,7 @@ fn start_segment(
         }
     };
     let mut segments = after.segments;
-    segments.extend(active.as_ref().map(|active| active.first));
+    segments.extend(active.as_ref().map(|_| header));
     Ok(Recovered {
         segments,
         last: after.last,

@@ -1,3 +1,4 @@
+mod compaction;
 mod damage;
 mod faults;
 mod golden;
@@ -8,7 +9,7 @@ use tokio::sync::oneshot::Receiver;
 use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::commit_log::conformance::{
-    HeadsInMemory, Reopen, Subject, commit, every_law_holds, user,
+    HeadsInMemory, KeepNewest, Reopen, Subject, commit, every_law_holds, user,
 };
 use crate::file_system::simulated::SimulatedDisk;
 use crate::file_system::{FileSystem, RealFiles};
@@ -43,6 +44,7 @@ fn segment_path(first: u64) -> PathBuf {
 /// A log without its thread: each call is one step of the writer.
 struct Steps {
     writer: Writer,
+    compactor: Compactor,
     observer: Arc<HeadsInMemory>,
 }
 
@@ -62,7 +64,12 @@ impl Steps {
         if let Ok(records) = writer.reader.read_after(Position::NONE, EVERYTHING) {
             observer.committed(&records);
         }
-        Ok(Steps { writer, observer })
+        let compactor = Compactor::new(&writer);
+        Ok(Steps {
+            writer,
+            compactor,
+            observer,
+        })
     }
 
     fn group(&mut self, commits: Vec<Commit>) -> Vec<Result<Arc<Record>, AppendError>> {
@@ -77,6 +84,27 @@ impl Steps {
         let head = self.observer.head(&user(number)).unwrap();
         let commit = commit(&user(number), head, event_bytes);
         self.group(vec![commit]).pop().unwrap()
+    }
+
+    fn compact(
+        &mut self,
+        until: Position,
+        retention: &dyn Retention,
+    ) -> Result<CompactionReport, CompactError> {
+        let (compactor, writer) = (&self.compactor, &mut self.writer);
+        compactor.pass(until, retention, &mut || writer.roll())
+    }
+
+    fn keep_newest(&self, versions: u64, erased: &[u64]) -> KeepNewest {
+        KeepNewest {
+            heads: Arc::clone(&self.observer),
+            versions,
+            erased: erased.iter().map(|number| user(*number)).collect(),
+        }
+    }
+
+    fn durable(&self) -> Position {
+        *self.writer.durable.borrow()
     }
 
     fn all(&self) -> Result<Vec<Arc<Record>>, ReadError> {
@@ -136,7 +164,7 @@ async fn the_file_log_keeps_every_law_on_real_files() {
     let fresh = || {
         let path = root.join(SystemClock::default().random_id());
         let options = FileLogOptions {
-            segment_bytes: 12 * 1024,
+            segment_bytes: 24 * 1024,
             ..medium(PrepareNext::Ahead)
         };
         subject(Arc::new(RealFiles), path, options)

@@ -43,6 +43,17 @@ pub(super) struct Writer {
     last_kind: Option<FrameKind>,
 }
 
+/// What became of the wish for a new segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Rolled {
+    Yes,
+    /// The segment is empty: what was wished to be sealed is.
+    NothingInIt,
+    /// The next segment is still being filled: ask again.
+    Later,
+    No(String),
+}
+
 /// What the writer works with, beside its own state.
 #[derive(Debug)]
 pub(super) struct Surroundings {
@@ -252,11 +263,7 @@ impl Writer {
             last,
         });
         match self.next_segment(elder, last.next()) {
-            Ok(active) => {
-                self.reader.add_segment(active.first);
-                self.active = Some(active);
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(NoSegment::Early(error)) if is_out_of_space(&error) => Err(NotWritten::DiskFull),
             Err(NoSegment::Early(error) | NoSegment::Late(error)) => {
                 self.fail("make the next segment", &error);
@@ -265,13 +272,15 @@ impl Writer {
         }
     }
 
-    fn next_segment(&mut self, elder: Elder, first: Position) -> Result<Active, NoSegment> {
+    /// Goes over to the segment that begins at `first`.
+    fn next_segment(&mut self, elder: Elder, first: Position) -> Result<(), NoSegment> {
         let file = self.next.take().map_err(NoSegment::Early)?;
         let header = SegmentHeader {
             epoch: self.dir.epoch(),
             first,
             last_before: elder.last,
             first_before: elder.first,
+            compacted: None,
         };
         let published = segment::publish(&self.dir, &self.log_dir, &file, &header, &[]);
         published.inspect_err(|error| {
@@ -279,12 +288,47 @@ impl Writer {
                 self.next.note(error);
             }
         })?;
-        Ok(Active {
+        self.reader.add_segment(&header);
+        self.active = Some(Active {
             file,
             first,
             offset: segment::HEADER_BYTES as u64,
             bytes: self.options.segment_bytes,
-        })
+        });
+        Ok(())
+    }
+
+    /// Goes over to the next segment although this one has room, so that this one can be compacted. An
+    /// error is no end of the log, unless it leaves open which segment a restart would find.
+    pub(super) fn roll(&mut self) -> Rolled {
+        let last = *self.durable.borrow();
+        let Some(active) = self.active.as_ref().filter(|it| it.first <= last) else {
+            return Rolled::NothingInIt;
+        };
+        if self.has_failed() {
+            return Rolled::No("the log has failed".to_owned());
+        }
+        if !self.next.is_ready() {
+            return Rolled::Later;
+        }
+        let elder = Elder {
+            first: active.first,
+            last,
+        };
+        match self.next_segment(elder, last.next()) {
+            Ok(()) => {
+                self.last_kind = None;
+                Rolled::Yes
+            }
+            Err(NoSegment::Early(error)) => Rolled::No(error.to_string()),
+            Err(NoSegment::Late(error)) => {
+                // A name that shows after a crash would hide what is written to this segment from now on.
+                if let Err(again) = segment::withdraw(&self.dir, &self.log_dir, last.next()) {
+                    self.fail("take back the next segment", &again);
+                }
+                Rolled::No(error.to_string())
+            }
+        }
     }
 
     /// The next segment is made, beside the writing, once this one is half full.

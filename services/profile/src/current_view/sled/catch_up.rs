@@ -16,16 +16,21 @@ use crate::current_view::{CurrentView, ViewError};
 
 impl SledView {
     /// Folds in every durable record after what sled has, and returns the position reached. A view that
-    /// is ahead of the log, or turns out to be damaged, is set aside and rebuilt from the log's start.
+    /// turns out to be damaged is set aside and rebuilt from the log's start. One that is ahead of the
+    /// log is the witness that acknowledged commits are gone: what a power cut could have left of it was
+    /// set aside before, and the log tells the view of a commit only once it is durable.
     /// Memory stays within the bounds of the overlay and of the recent users. Writes to sled block the calling thread.
     ///
     /// # Errors
-    /// [`CatchUpError`] when the log cannot be read, or sled can neither be read nor rebuilt.
+    /// [`CatchUpError`] when the log cannot be read or lost its end, or sled can neither be read nor rebuilt.
     pub async fn catch_up(&self, log: &dyn CommitLog) -> Result<Position, CatchUpError> {
         let end = *log.durable().borrow();
         let reached = self.shared.in_sled(|stored| stored.reached());
-        if reached.is_ok_and(|reached| reached > end) {
-            self.shared.reset("it is ahead of the log")?;
+        if let Ok(seen) = reached
+            && seen > end
+        {
+            let dir = self.shared.directory.path().to_owned();
+            return Err(CatchUpError::LogLostItsEnd { dir, seen, end });
         }
         match self.fold_behind(log).await {
             Err(CatchUpError::View(error)) if self.failed().borrow().is_some() => {
@@ -73,7 +78,7 @@ impl Shared {
         let mut recent = lock(&self.folding);
         let mut stored = write(&self.stored);
         *stored = None;
-        let empty = opening::open_instead(&self.options, &self.dir, &self.identity, why)
+        let empty = opening::open_instead(&self.options, &self.directory, why)
             .map_err(|error| ViewError::Unreadable(error.to_string()))?;
         *stored = Some(empty);
         *recent = RecentUsers::default();

@@ -2,12 +2,10 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
-
-use profile_messages::Position;
 
 use super::SledOptions;
-use super::directory::{self, Found, Identity, Left};
+use super::directory::{Directory, Found, UNLOCK_ATTEMPTS_MAX, pause};
+use super::state_file::{Left, Verdict};
 use super::stored::{Stored, StoredError};
 
 /// Why there is no view at all. Damage is not among the reasons: that only costs a rebuild.
@@ -26,78 +24,74 @@ impl From<StoredError> for OpenError {
 }
 
 /// Opens what can be trusted, else an empty database.
-pub(super) fn open(
-    options: &SledOptions,
-    dir: &Path,
-    identity: &Identity,
-) -> Result<Stored, OpenError> {
-    match directory::examine(dir, identity).map_err(OpenError::Io)? {
-        Found::Nothing => open_empty(options, dir, identity),
-        Found::Unusable(why) => open_instead(options, dir, identity, why),
-        Found::Usable => {
-            directory::leave(dir, identity, Left::Running).map_err(OpenError::Io)?;
-            match reopen(options, dir) {
-                Ok(stored) => Ok(stored),
-                Err(StoredError::Damaged(why)) => open_instead(options, dir, identity, &why),
+pub(super) fn open(options: &SledOptions, directory: &Directory) -> Result<Stored, OpenError> {
+    match directory.examine().map_err(OpenError::Io)? {
+        Found::Nothing => open_empty(options, directory),
+        Found::State(Verdict::Unusable(why)) => open_instead(options, directory, why),
+        Found::State(Verdict::Usable { openings, .. }) => {
+            let attempt = openings.saturating_add(1);
+            let opening = Left::Opening { attempt };
+            directory.leave(opening).map_err(OpenError::Io)?;
+            match reopen(options, &directory.database()) {
+                Ok(stored) => opened(directory, stored),
+                Err(StoredError::Damaged(why)) => open_instead(options, directory, &why),
                 Err(StoredError::Io(why)) => Err(OpenError::Sled(why)),
             }
         }
     }
 }
 
+fn opened(directory: &Directory, stored: Stored) -> Result<Stored, OpenError> {
+    directory.leave(Left::Running).map_err(OpenError::Io)?;
+    if let Err(error) = directory.remove_leftovers() {
+        tracing::warn!(%error, "an earlier copy of the current view cannot be deleted");
+    }
+    Ok(stored)
+}
+
 /// Sets the directory aside and opens an empty database in its place.
 pub(super) fn open_instead(
     options: &SledOptions,
-    dir: &Path,
-    identity: &Identity,
+    directory: &Directory,
     why: &str,
 ) -> Result<Stored, OpenError> {
-    let aside = directory::set_aside(dir).map_err(OpenError::Io)?;
+    let aside = directory.set_aside().map_err(OpenError::Io)?;
     tracing::warn!(
         why,
         aside = %aside.display(),
         "the current view was set aside and will be rebuilt from the log"
     );
-    open_empty(options, dir, identity)
+    open_empty(options, directory)
 }
 
-fn open_empty(options: &SledOptions, dir: &Path, identity: &Identity) -> Result<Stored, OpenError> {
-    directory::leave(dir, identity, Left::Running).map_err(OpenError::Io)?;
-    Ok(Stored::open(dir, options.sled_cache_bytes_max)?)
+fn open_empty(options: &SledOptions, directory: &Directory) -> Result<Stored, OpenError> {
+    directory.leave(Left::Running).map_err(OpenError::Io)?;
+    let cache_bytes_max = options.sled_cache_bytes_max;
+    Ok(Stored::open(&directory.database(), cache_bytes_max)?)
 }
 
-/// Opens a directory that should hold data.
-pub(super) fn reopen(options: &SledOptions, dir: &Path) -> Result<Stored, StoredError> {
-    let stored = open_when_unlocked(options, dir)?;
+/// Opens a database that should hold data, and reads all of it: what cannot be believed is found now,
+/// and what is missing would never be found later.
+pub(super) fn reopen(options: &SledOptions, database: &Path) -> Result<Stored, StoredError> {
+    let stored = open_when_unlocked(options, database)?;
     if !stored.was_recovered() {
         return Err(StoredError::Damaged(
             "sled did not find its data".to_owned(),
         ));
     }
-    stored.reached()?;
-    stored.applied()?;
+    stored.verify()?;
     Ok(stored)
 }
 
-/// sled gives up its file lock a little after its handle is dropped, with its last background task.
-fn open_when_unlocked(options: &SledOptions, dir: &Path) -> Result<Stored, StoredError> {
-    const ATTEMPTS_MAX: u32 = 50;
-    const PAUSE: Duration = Duration::from_millis(20);
+fn open_when_unlocked(options: &SledOptions, database: &Path) -> Result<Stored, StoredError> {
     let mut attempts = 1;
     loop {
-        match Stored::open(dir, options.sled_cache_bytes_max) {
-            Err(StoredError::Io(why)) if why.contains("lock") && attempts < ATTEMPTS_MAX => {
+        match Stored::open(database, options.sled_cache_bytes_max) {
+            Err(StoredError::Io(why)) if why.contains("lock") && attempts < UNLOCK_ATTEMPTS_MAX => {
                 attempts += 1;
-                // sled offers nothing to wait on; this is the write-behind thread, or a start.
-                #[allow(clippy::disallowed_methods)]
-                std::thread::sleep(PAUSE);
+                pause();
             }
             outcome => return outcome,
         }
     }
-}
-
-/// The position up to which everything is in sled.
-pub(super) fn applied(stored: &Stored) -> Result<Position, OpenError> {
-    Ok(stored.applied()?)
 }

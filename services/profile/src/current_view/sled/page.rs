@@ -12,7 +12,7 @@ use profile_messages::current::CurrentUser;
 
 use super::stored::{StoredError, StoredRow};
 use super::{Shared, read};
-use crate::current_view::list_place::Span;
+use crate::current_view::list_place::{self, Span};
 use crate::current_view::overlay::{Generation, Overlay};
 use crate::current_view::{ListRequest, ListRows, ViewError};
 
@@ -105,8 +105,8 @@ fn merge(
     for row in stored {
         let entry = row
             .entry
-            .filter(|entry| entry.state.is_some())
-            .ok_or_else(|| StoredError::Damaged("a listed user has no profile".to_owned()))?;
+            .filter(|entry| list_place::of_entry(entry).as_ref() == Some(&row.place))
+            .ok_or_else(|| StoredError::Damaged("a listed user is not there".to_owned()))?;
         rows.push((row.place, entry));
     }
     rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));

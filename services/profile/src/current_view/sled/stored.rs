@@ -4,12 +4,12 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `u/` user id | the encoded [`CurrentUser`] |
+//! | `u/` user id | the encoded [`CurrentUser`] and its sum (see [`checked`](super::checked)) |
 //! | `l/` list place | nothing |
 //! | `o/` organization id | nothing: it has had a user |
-//! | `m/applied` | every commit up to this position is in here (u64, big-endian) |
-//! | `m/reached` | no commit after this position is in here, not even in part |
+//! | `m/` | the [`Meta`] and its sum |
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +17,13 @@ use std::sync::Arc;
 use profile_messages::current::CurrentUser;
 use profile_messages::{OrgId, Position, UserId};
 
+use super::checked::{Meta, Totals, sealed, unsealed};
 use crate::current_view::list_place::{self, Span};
 
-const APPLIED: &[u8] = b"m/applied";
-const REACHED: &[u8] = b"m/reached";
+const META: &[u8] = b"m/";
+const USERS: &[u8] = b"u/";
+const PLACES: &[u8] = b"l/";
+const ORGS: &[u8] = b"o/";
 
 /// Why sled did not do as asked. The texts hold no stored value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +64,18 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, StoredError>) -> Result<T, Stored
 }
 
 pub(super) struct Stored {
-    db: ::sled::Db,
+    /// `None` only while it is dropped.
+    db: Option<::sled::Db>,
+}
+
+impl Drop for Stored {
+    /// sled writes on its way out, and may panic over what it finds.
+    fn drop(&mut self) {
+        let db = self.db.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            tracing::error!("sled panicked while it was closed");
+        }
+    }
 }
 
 impl std::fmt::Debug for Stored {
@@ -87,44 +101,99 @@ impl Stored {
             .cache_capacity(cache_bytes_max)
             .mode(::sled::Mode::HighThroughput)
             .flush_every_ms(None); // the write-behind flushes
-        guarded(|| Ok(Stored { db: config.open()? }))
+        guarded(|| {
+            Ok(Stored {
+                db: Some(config.open()?),
+            })
+        })
+    }
+
+    fn db(&self) -> Result<&::sled::Db, StoredError> {
+        let closed = || StoredError::Io("sled is closed".to_owned());
+        self.db.as_ref().ok_or_else(closed)
     }
 
     /// Whether sled found what it had written before, rather than starting empty.
     pub(super) fn was_recovered(&self) -> bool {
-        self.db.was_recovered()
+        self.db().is_ok_and(|db| db.was_recovered())
     }
 
     pub(super) fn applied(&self) -> Result<Position, StoredError> {
-        self.position(APPLIED)
+        Ok(self.meta()?.applied)
     }
 
     pub(super) fn reached(&self) -> Result<Position, StoredError> {
-        self.position(REACHED)
+        Ok(self.meta()?.reached)
     }
 
-    fn position(&self, key: &[u8]) -> Result<Position, StoredError> {
-        guarded(|| match self.db.get(key)? {
-            None => Ok(Position::NONE),
-            Some(bytes) => match <[u8; 8]>::try_from(bytes.as_ref()) {
-                Ok(bytes) => Ok(Position(u64::from_be_bytes(bytes))),
-                Err(_) => Err(StoredError::Damaged("a position".to_owned())),
-            },
+    pub(super) fn totals(&self) -> Result<Totals, StoredError> {
+        Ok(self.meta()?.totals)
+    }
+
+    fn meta(&self) -> Result<Meta, StoredError> {
+        let stored = guarded(|| Ok(self.db()?.get(META)?))?;
+        let Some(stored) = stored else {
+            return Ok(Meta::default());
+        };
+        unsealed(META, &stored)
+            .and_then(Meta::decode)
+            .ok_or_else(|| StoredError::Damaged("the positions and totals".to_owned()))
+    }
+
+    /// Reads everything and compares it with the totals: whether anything is missing, damaged, or of
+    /// another time than the rest.
+    pub(super) fn verify(&self) -> Result<(), StoredError> {
+        guarded(|| {
+            let mut found = Totals::default();
+            for item in self.db()?.iter() {
+                let (key, value) = item?;
+                match key.get(..2) {
+                    Some(USERS) => found.add(&key, believed(&key, &value)?),
+                    Some(PLACES | ORGS) if value.is_empty() => found.add(&key, &value),
+                    Some(META) if key == META => {}
+                    Some(_) | None => return Err(StoredError::Damaged("a key".to_owned())),
+                }
+            }
+            if found != self.totals()? {
+                return Err(StoredError::Damaged("something is missing".to_owned()));
+            }
+            Ok(())
         })
     }
 
     pub(super) fn user(&self, user: &UserId) -> Result<Option<CurrentUser>, StoredError> {
-        guarded(|| match self.db.get(user_key(user))? {
+        let key = user_key(user);
+        guarded(|| match self.db()?.get(&key)? {
             None => Ok(None),
-            Some(bytes) => match CurrentUser::decode(&bytes) {
-                Ok(entry) => Ok(Some(entry)),
-                Err(error) => Err(StoredError::Damaged(error.to_string())),
-            },
+            Some(stored) => decoded(&key, &stored).map(Some),
+        })
+    }
+
+    /// Entries in the order of user ids, those after `after`, at most so many.
+    pub(super) fn users_after(
+        &self,
+        after: Option<&UserId>,
+        users_max: usize,
+    ) -> Result<Vec<Arc<CurrentUser>>, StoredError> {
+        let mut from = after.map_or_else(|| USERS.to_vec(), user_key);
+        if after.is_some() {
+            from.push(0); // the smallest key above it
+        }
+        guarded(|| {
+            let mut entries = Vec::new();
+            for item in self.db()?.range(from..).take(users_max) {
+                let (key, stored) = item?;
+                if !key.starts_with(USERS) {
+                    break;
+                }
+                entries.push(Arc::new(decoded(&key, &stored)?));
+            }
+            Ok(entries)
         })
     }
 
     pub(super) fn org_had_user(&self, org: &OrgId) -> Result<bool, StoredError> {
-        guarded(|| Ok(self.db.contains_key(org_key(org))?))
+        guarded(|| Ok(self.db()?.contains_key(org_key(org))?))
     }
 
     /// Listed rows of a span in order, at most `rows_max`, without those of users that `is_newer` names.
@@ -136,9 +205,9 @@ impl Stored {
     ) -> Result<Vec<StoredRow>, StoredError> {
         guarded(|| {
             let mut rows = Vec::new();
-            for key in self.db.range(place_key(&span.start())..).keys() {
+            for key in self.db()?.range(place_key(&span.start())..).keys() {
                 let key = key?;
-                let Some(place) = key.strip_prefix(b"l/").filter(|place| span.holds(place)) else {
+                let Some(place) = key.strip_prefix(PLACES).filter(|place| span.holds(place)) else {
                     break;
                 };
                 let user = list_place::user_of(place)
@@ -157,42 +226,71 @@ impl Stored {
         })
     }
 
-    /// Writes entries with their list keys as one atom, and `meta`. Applying it again changes nothing.
+    /// Writes entries of different users with their list keys as one atom, and how far that brings the
+    /// database. Applying it again changes nothing.
     pub(super) fn apply(
         &self,
         entries: &[&Arc<CurrentUser>],
-        meta: &Applied,
+        brings: &Applied,
     ) -> Result<(), StoredError> {
         guarded(|| {
-            let mut batch = ::sled::Batch::default();
+            let mut change = Change {
+                meta: self.meta()?,
+                ..Change::default()
+            };
             for entry in entries {
-                let place_before = self
-                    .user(&entry.user)?
-                    .and_then(|before| list_place::of_entry(&before));
-                let place = list_place::of_entry(entry);
-                if let Some(gone) = place_before.filter(|before| place.as_ref() != Some(before)) {
-                    batch.remove(place_key(&gone));
-                }
-                if let Some(place) = place {
-                    batch.insert(place_key(&place), &[]);
-                }
-                batch.insert(org_key(&entry.org), &[]);
-                batch.insert(user_key(&entry.user), entry.encode());
+                self.change(&mut change, entry)?;
             }
-            match meta {
-                Applied::Part { reached } => batch.insert(REACHED, &reached.0.to_be_bytes()),
+            match brings {
+                Applied::Part { reached } => change.meta.reached = *reached,
                 Applied::Whole { applied } => {
-                    batch.insert(REACHED, &applied.0.to_be_bytes());
-                    batch.insert(APPLIED, &applied.0.to_be_bytes());
+                    (change.meta.reached, change.meta.applied) = (*applied, *applied);
                 }
             }
-            Ok(self.db.apply_batch(batch)?)
+            let meta = sealed(META, change.meta.encode());
+            change.batch.insert(META, meta);
+            Ok(self.db()?.apply_batch(change.batch)?)
         })
+    }
+
+    fn change(&self, change: &mut Change, entry: &CurrentUser) -> Result<(), StoredError> {
+        let (key, value) = (user_key(&entry.user), entry.encode());
+        let totals = &mut change.meta.totals;
+        let (mut place_before, mut org_before) = (None, None);
+        if let Some(stored) = self.db()?.get(&key)? {
+            let before = decoded(&key, &stored)?;
+            place_before = list_place::of_entry(&before);
+            org_before = Some(before.org);
+            totals.remove(&key, believed(&key, &stored)?);
+        }
+        totals.add(&key, &value);
+        let sealed = sealed(&key, value);
+        change.batch.insert(key, sealed);
+
+        let place = list_place::of_entry(entry);
+        if place != place_before {
+            if let Some(gone) = place_before.as_deref().map(place_key) {
+                totals.remove(&gone, &[]);
+                change.batch.remove(gone);
+            }
+            if let Some(come) = place.as_deref().map(place_key) {
+                totals.add(&come, &[]);
+                change.batch.insert(come, &[]);
+            }
+        }
+        if org_before.as_ref() != Some(&entry.org) && !self.org_had_user(&entry.org)? {
+            let key = org_key(&entry.org);
+            if change.orgs.insert(entry.org.clone()) {
+                totals.add(&key, &[]);
+                change.batch.insert(key, &[]);
+            }
+        }
+        Ok(())
     }
 
     /// Hands everything to the operating system: it outlives the process, not the machine.
     pub(super) fn flush(&self) -> Result<(), StoredError> {
-        guarded(|| Ok(self.db.flush().map(|_| ())?))
+        guarded(|| Ok(self.db()?.flush().map(|_| ())?))
     }
 }
 
@@ -205,14 +303,33 @@ pub(super) enum Applied {
     Whole { applied: Position },
 }
 
+/// A batch in the making.
+#[derive(Default)]
+struct Change {
+    batch: ::sled::Batch,
+    meta: Meta,
+    /// Organizations that are new with it.
+    orgs: HashSet<OrgId>,
+}
+
+/// The value of a key, if its sum is right.
+fn believed<'a>(key: &[u8], stored: &'a [u8]) -> Result<&'a [u8], StoredError> {
+    unsealed(key, stored).ok_or_else(|| StoredError::Damaged("an entry's sum is wrong".to_owned()))
+}
+
+fn decoded(key: &[u8], stored: &[u8]) -> Result<CurrentUser, StoredError> {
+    CurrentUser::decode(believed(key, stored)?)
+        .map_err(|error| StoredError::Damaged(error.to_string()))
+}
+
 fn user_key(user: &UserId) -> Vec<u8> {
-    [b"u/", user.as_str().as_bytes()].concat()
+    [USERS, user.as_str().as_bytes()].concat()
 }
 
 fn org_key(org: &OrgId) -> Vec<u8> {
-    [b"o/", org.as_str().as_bytes()].concat()
+    [ORGS, org.as_str().as_bytes()].concat()
 }
 
 fn place_key(place: &[u8]) -> Vec<u8> {
-    [b"l/", place].concat()
+    [PLACES, place].concat()
 }

@@ -1,84 +1,21 @@
 mod failures;
+mod place;
+mod renewal;
+mod rot;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 
+use self::place::{Place, history, identity, options};
 use super::stored::Applied;
 use super::*;
 use crate::current_view::tests::{
     FakeLog, History, LAWS, Subject, all, names, pages_never_skip_or_repeat, steps,
 };
-
-/// A directory of its own, gone with the test.
-struct Place {
-    root: PathBuf,
-}
-
-impl Place {
-    fn new() -> Place {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("profile-view-{}-{number}", std::process::id());
-        let root = std::env::temp_dir().join(name);
-        fs::create_dir_all(&root).unwrap();
-        Place { root }
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.root.join("current")
-    }
-
-    /// Names of the directories that were set aside.
-    fn aside(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.root).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.contains("aside")).collect()
-    }
-
-    fn open(&self) -> SledView {
-        self.open_as("store", "boot")
-    }
-
-    fn open_as(&self, store_id: &str, boot_id: &str) -> SledView {
-        SledView::open(options(), &self.dir(), identity(store_id, boot_id)).unwrap()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.root);
-    }
-}
-
-/// The thread never writes by itself: the tests say when.
-fn options() -> SledOptions {
-    SledOptions {
-        overlay_bytes_max: 64 * 1024 * 1024,
-        write_behind_interval_ms: 3_600_000,
-        sled_cache_bytes_max: 8 * 1024 * 1024,
-    }
-}
-
-fn identity(store_id: &str, boot_id: &str) -> Identity {
-    Identity {
-        store_id: store_id.to_owned(),
-        boot_id: Some(boot_id.to_owned()),
-    }
-}
-
-fn history(commits: usize, users: usize) -> History {
-    let mut history = History::default();
-    for number in 0..commits {
-        let name = format!("Name {}", number * 7 % 31);
-        let is_removal = number >= users && number % 11 == 0;
-        let name = Some(name.as_str()).filter(|_| !is_removal);
-        history.next("o1", &format!("u{}", number % users), name);
-    }
-    history
-}
 
 /// Where the write-behind stands when the next read comes.
 #[derive(Clone, Copy, Debug)]
@@ -289,7 +226,7 @@ async fn a_foreign_store_and_an_unknown_format_are_set_aside_and_one_is_kept() {
     let state = fs::read_to_string(place.dir().join("STATE")).unwrap();
     fs::write(
         place.dir().join("STATE"),
-        state.replace("format 1", "format 2"),
+        state.replace("format 2", "format 3"),
     )
     .unwrap();
     let view = place.open_as("another", "boot");
@@ -297,14 +234,30 @@ async fn a_foreign_store_and_an_unknown_format_are_set_aside_and_one_is_kept() {
     assert_eq!(place.aside(), ["current.aside-2"]);
 }
 
+/// Rebuilding it would hide that acknowledged commits are gone.
 #[tokio::test]
-async fn a_view_ahead_of_the_log_is_set_aside() {
+async fn a_view_ahead_of_the_log_is_refused_with_advice() {
     let place = Place::new();
-    drop(killed(&place));
+    let history = killed(&place);
+    let shorter = place::history(1_999, 300);
+    for _ in 0..2 {
+        let view = place.open();
+        let error = view.catch_up(&FakeLog::of(&shorter)).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("commit 2000") && text.contains("ends at 1999"),
+            "{text}"
+        );
+        assert!(text.contains("Restore the data directory"), "{text}");
+    }
     let view = place.open();
-    let shorter = history(1_999, 300);
+    view.catch_up(&FakeLog::of(&history)).await.unwrap();
+    history.check(&view);
+    // As the advice says.
+    drop(view);
+    fs::remove_dir_all(place.dir()).unwrap();
+    let view = place.open();
     view.catch_up(&FakeLog::of(&shorter)).await.unwrap();
-    assert_eq!(place.aside().len(), 1);
     shorter.check(&view);
 }
 
@@ -322,7 +275,7 @@ fn nobody_else_gets_at_the_view_or_at_what_was_set_aside() {
 }
 
 fn db_file(dir: &Path) -> PathBuf {
-    dir.join("db")
+    dir.join("1").join("db")
 }
 
 #[tokio::test]

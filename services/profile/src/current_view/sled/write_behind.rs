@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use profile_messages::Position;
 
-use super::directory::{self, Left};
 use super::recent::RecentUsers;
+use super::renewal::Copy;
+use super::state_file::Left;
 use super::stored::{Applied, Stored, StoredError};
 use super::{Shared, SledView, lock, opening, read, write};
 use crate::current_view::overlay::Generation;
@@ -26,8 +27,10 @@ const RETRY_PAUSE_MS_MAX: u64 = 5_000;
 #[derive(Debug)]
 pub(super) struct Writing {
     /// Everything up to here is in sled and with the operating system.
-    applied: Position,
-    is_closed: bool,
+    pub(super) applied: Position,
+    pub(super) is_closed: bool,
+    /// Gets whatever sled gets.
+    pub(super) copy: Copy,
 }
 
 impl Writing {
@@ -35,6 +38,7 @@ impl Writing {
         Writing {
             applied,
             is_closed: false,
+            copy: Copy::None,
         }
     }
 }
@@ -165,7 +169,10 @@ impl Shared {
         self.write_one(&mut lock(&self.writing))
     }
 
-    fn write_one(&self, writing: &mut MutexGuard<'_, Writing>) -> Result<(), StoredError> {
+    pub(super) fn write_one(
+        &self,
+        writing: &mut MutexGuard<'_, Writing>,
+    ) -> Result<(), StoredError> {
         if let Some(why) = self.failure.borrow().as_ref() {
             return Err(StoredError::Damaged(why.clone()));
         }
@@ -176,6 +183,9 @@ impl Shared {
         match self.store(&generation) {
             Ok(()) => writing.applied = generation.position(),
             Err(error) => {
+                writing
+                    .copy
+                    .give_up("the old database could not be written");
                 match &error {
                     // sled 0.34 keeps the first failed write and answers every later one with it.
                     StoredError::Io(_) => self.is_degraded.store(true, Ordering::Release),
@@ -183,6 +193,12 @@ impl Shared {
                 }
                 return Err(error);
             }
+        }
+        // The copy keeps nobody's changes back: if it cannot take them, there is none.
+        if let Copy::Filling(copy) = &writing.copy
+            && let Err(error) = store_in(copy, &generation)
+        {
+            writing.copy.give_up(&error.to_string());
         }
         self.end_flush();
         Ok(())
@@ -236,7 +252,9 @@ impl Shared {
     }
 
     fn heal(&self, writing: &Writing) -> Result<(), StoredError> {
-        self.heal_with(writing, || opening::reopen(&self.options, &self.dir))
+        self.heal_with(writing, || {
+            opening::reopen(&self.options, &self.directory.database())
+        })
     }
 
     /// After a failed write: opens sled again once the disk takes data. That takes a while, so nobody
@@ -249,7 +267,9 @@ impl Shared {
         if !self.is_degraded.load(Ordering::Acquire) || writing.is_closed {
             return Ok(());
         }
-        directory::probe_space(&self.dir).map_err(|error| StoredError::Io(error.to_string()))?;
+        self.directory
+            .probe_space()
+            .map_err(|error| StoredError::Io(error.to_string()))?;
         self.let_go_of_sled();
         let reopened = reopen().and_then(|reopened| {
             if reopened.applied()? < writing.applied {
@@ -283,14 +303,29 @@ impl Shared {
         if writing.is_closed {
             return Ok(());
         }
+        writing.copy.give_up("the current view was closed");
         for _ in 0..GENERATIONS {
             self.write_one(&mut writing)?;
         }
         // sled writes on its way out too, so it goes before the fsync.
         self.let_go_of_sled();
         writing.is_closed = true;
-        directory::sync_files(&self.dir)
-            .and_then(|()| directory::leave(&self.dir, &self.identity, Left::Clean))
-            .map_err(|error| StoredError::Io(error.to_string()))
+        let left = self.directory.sync_files();
+        left.and_then(|()| self.directory.leave(Left::Clean))
+            .map_err(|error| StoredError::Io(error.to_string()))?;
+        // Damage that a read met in between has the last word.
+        if self.failure.borrow().is_some() {
+            let left = self.directory.leave(Left::Suspect);
+            return left.map_err(|error| StoredError::Io(error.to_string()));
+        }
+        Ok(())
     }
+}
+
+/// Without the applied position: the copy is not whole yet.
+fn store_in(copy: &Stored, generation: &Generation) -> Result<(), StoredError> {
+    let reached = generation.position();
+    let entries = generation.entries();
+    let mut batches = entries.chunks(BATCH_USERS_MAX);
+    batches.try_for_each(|batch| copy.apply(batch, &Applied::Part { reached }))
 }

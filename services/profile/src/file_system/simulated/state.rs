@@ -17,6 +17,7 @@ pub(super) struct State {
     pub(super) locks: BTreeSet<PathBuf>,
     pub(super) generation: u64,
     pub(super) calls: u64,
+    pub(super) power_cuts: u64,
     pub(super) faults: Vec<(u64, Fault)>,
     pub(super) capacity_bytes: Option<u64>,
     pub(super) lies: Vec<Lie>,
@@ -109,6 +110,7 @@ impl State {
             locks: BTreeSet::new(),
             generation: 0,
             calls: 0,
+            power_cuts: 0,
             faults: Vec::new(),
             capacity_bytes: None,
             lies: Vec::new(),
@@ -247,6 +249,7 @@ impl State {
     }
 
     pub(super) fn power_cut(&mut self) {
+        self.power_cuts += 1;
         let chance = self.random.one_of([0, 50, 90, 100]);
         for change in std::mem::take(&mut self.name_changes) {
             if self.random.percent(chance) {

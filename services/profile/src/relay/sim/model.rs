@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use tokio::time::Instant;
 
 use crate::relay::message::EventMessage;
-use crate::relay::stream::{Ack, AckFuture, EventStream, StreamError, StreamState};
+use crate::relay::stream::{Ack, AckFuture, Erasure, EventStream, StreamError, StreamState};
 
 /// Chances of each fault, out of 100 messages.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +72,8 @@ struct Stream {
     last: u64,
     messages: BTreeMap<u64, EventMessage>,
     ids: HashMap<String, u64>,
+    /// What was erased, with the time: power loss may bring it back.
+    erased: Vec<(u64, EventMessage, Instant)>,
 }
 
 #[derive(Debug)]
@@ -85,6 +88,7 @@ struct Inner {
     faults: Faults,
     random: ChaCha8Rng,
     received: usize,
+    denies_deletes: bool,
     late: Vec<(EventMessage, u64)>,
 }
 
@@ -96,6 +100,7 @@ impl Model {
             faults,
             random: ChaCha8Rng::seed_from_u64(seed),
             received: 0,
+            denies_deletes: false,
             late: Vec::new(),
         };
         Model {
@@ -121,11 +126,28 @@ impl Model {
         let last = stream.last;
         stream.messages.retain(|sequence, _| *sequence <= last);
         stream.ids.retain(|_, sequence| *sequence <= last);
+        stream.erased.retain(|(sequence, ..)| *sequence <= last);
+    }
+
+    /// The server lost power: what was erased less than `settle` ago may be there again.
+    pub(super) fn bring_back(&self, settle: Duration) {
+        let mut inner = self.inner.lock().unwrap();
+        let Some(stream) = &mut inner.stream else {
+            return;
+        };
+        for (sequence, message, at) in std::mem::take(&mut stream.erased) {
+            if at.elapsed() < settle {
+                stream.messages.entry(sequence).or_insert(message);
+            }
+        }
+        let first = stream.messages.keys().next().copied();
+        stream.first = first.unwrap_or(stream.first).min(stream.first);
     }
 
     pub(super) fn purge(&self) {
         if let Some(stream) = &mut self.inner.lock().unwrap().stream {
             stream.messages.clear();
+            stream.erased.clear();
             stream.first = stream.last + 1;
         }
     }
@@ -164,10 +186,25 @@ impl Model {
         self.inner.lock().unwrap().received
     }
 
-    pub(super) fn stored(&self) -> Vec<EventMessage> {
+    pub(super) fn stored(&self) -> BTreeMap<u64, EventMessage> {
+        let inner = self.inner.lock().unwrap();
+        let stream = inner.stream.as_ref();
+        stream.map(|it| it.messages.clone()).unwrap_or_default()
+    }
+
+    /// Where the stream begins and ends.
+    pub(super) fn ends(&self) -> StreamState {
         let inner = self.inner.lock().unwrap();
         let stream = inner.stream.as_ref().unwrap();
-        stream.messages.values().cloned().collect()
+        StreamState {
+            first: stream.first,
+            last: stream.last,
+        }
+    }
+
+    /// `deny_delete`, from now on or no more.
+    pub(super) fn deny_deletes(&self, denied: bool) {
+        self.inner.lock().unwrap().denies_deletes = denied;
     }
 
     /// What consumers have seen, by sequence, and what was wrong with it.
@@ -178,6 +215,10 @@ impl Model {
 }
 
 impl Inner {
+    fn happens_unanswered(&mut self) -> bool {
+        self.happens(self.faults.unanswered)
+    }
+
     fn happens(&mut self, percent: u32) -> bool {
         self.random.next_u32() % 100 < percent
     }
@@ -274,6 +315,61 @@ impl EventStream for Model {
         }
         Ok(async move { answer }.boxed())
     }
+
+    async fn find(
+        &self,
+        subject: &str,
+        from: u64,
+    ) -> Result<Option<(u64, EventMessage)>, StreamError> {
+        self.api_call().await?;
+        let inner = self.inner.lock().unwrap();
+        let stream = inner.stream.as_ref().ok_or_else(no_stream)?;
+        let mut found = stream.messages.range(from..);
+        Ok(found
+            .find(|(_, it)| it.subject == subject)
+            .map(|(sequence, it)| (*sequence, it.clone())))
+    }
+
+    async fn erase(&self, sequence: u64) -> Result<Erasure, StreamError> {
+        self.api_call().await?;
+        let mut inner = self.inner.lock().unwrap();
+        if inner.denies_deletes {
+            return Err(StreamError::Refused("deny_delete".to_owned()));
+        }
+        let is_unanswered = inner.happens_unanswered();
+        let stream = inner.stream.as_mut().ok_or_else(no_stream)?;
+        let Some(message) = stream.messages.remove(&sequence) else {
+            return Ok(Erasure::AlreadyGone);
+        };
+        stream.erased.push((sequence, message, Instant::now()));
+        let next = stream.messages.keys().next().copied();
+        stream.first = next.unwrap_or(stream.last + 1);
+        if is_unanswered {
+            return Err(StreamError::Unavailable("no answer in time".to_owned()));
+        }
+        Ok(Erasure::Erased)
+    }
+}
+
+impl Model {
+    /// A call on its way, which may get lost.
+    async fn api_call(&self) -> Result<(), StreamError> {
+        tokio::task::yield_now().await;
+        let is_lost = {
+            let mut inner = self.inner.lock().unwrap();
+            let lost = inner.faults.lost;
+            inner.happens(lost)
+        };
+        if is_lost {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            return Err(StreamError::Unavailable("no answer in time".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn no_stream() -> StreamError {
+    StreamError::Surprise("no stream".to_owned())
 }
 
 fn no_answer() -> AckFuture {

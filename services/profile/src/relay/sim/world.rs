@@ -15,10 +15,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tokio::sync::watch;
 
-use super::super::cursor::tests::SlotMemory;
+use super::super::erasure::mark::ErasedMark;
 use super::super::lag::RelayLag;
 use super::super::message::EventMessage;
 use super::super::resume::Context;
+use super::super::slots::tests::SlotMemory;
 use super::super::source::Source;
 use super::super::{Parts, RelayHandle, start};
 use super::model::{Faults, Model};
@@ -26,13 +27,16 @@ use crate::clock::Clock;
 use crate::commit_log::{AppendError, Commit, CommitLog, NotWritten, ReadError, ReadLimits};
 use crate::current_view::{CurrentView, ListRequest, ListRows, ViewError};
 
-const USERS: u64 = 7;
+const USERS: u64 = 40;
+/// How long the server may bring back what was erased.
+pub(super) const SETTLE: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) log: Arc<FakeLog>,
     pub(super) model: Arc<Model>,
     slots: Arc<SlotMemory>,
+    erased: Arc<SlotMemory>,
     lag: Arc<RelayLag>,
     random: ChaCha8Rng,
 }
@@ -43,6 +47,7 @@ impl World {
             log: Arc::default(),
             model: Arc::new(Model::new(seed, faults)),
             slots: Arc::default(),
+            erased: Arc::default(),
             lag: Arc::default(),
             random: ChaCha8Rng::seed_from_u64(seed),
         }
@@ -60,15 +65,32 @@ impl World {
             source,
             clock: Arc::new(FixedClock),
             max_age: Duration::ZERO,
+            erased: Arc::new(self.mark().await),
         };
         let parts = Parts {
             context,
             slots: self.slots.clone(),
+            erase_settle: SETTLE,
             store_id: "s-1".to_owned(),
             window_messages_max: 16,
             lag: self.lag.clone(),
         };
         start(parts).await.unwrap()
+    }
+
+    async fn mark(&self) -> ErasedMark {
+        let loaded = ErasedMark::load(self.erased.clone(), "s-1").await;
+        loaded.unwrap()
+    }
+
+    /// Up to where removals are carried out, as a compaction or the next process reads it.
+    pub(super) async fn erased_through(&self) -> Position {
+        self.mark().await.through()
+    }
+
+    /// A file was copied from another data directory of the same store.
+    pub(super) fn take_mark_of(&mut self, other: &World) {
+        self.erased = other.erased.clone();
     }
 
     pub(super) fn random(&mut self, below: u64) -> u64 {
@@ -111,6 +133,27 @@ impl World {
         record.kind != EventKind::Removed && self.log.is_removed(&record.user)
     }
 
+    /// Events of users who were removed up to `through` that are in the stream all the same.
+    pub(super) fn check_erased(&self, through: Position) -> Vec<String> {
+        let records = self.log.all();
+        let removed: HashSet<_> = records
+            .iter()
+            .filter(|it| it.kind == EventKind::Removed && it.position <= through)
+            .map(|it| it.user.clone())
+            .collect();
+        let mut complaints = Vec::new();
+        for (sequence, message) in self.model.stored() {
+            let index = usize::try_from(sequence - 1).unwrap();
+            let is_to_go = records.get(index).is_some_and(|record| {
+                record.kind != EventKind::Removed && removed.contains(&record.user)
+            });
+            if is_to_go && !message.withheld {
+                complaints.push(format!("sequence {sequence} is still there: {message:?}"));
+            }
+        }
+        complaints
+    }
+
     /// What is wrong with what consumers saw: nothing twice under another sequence, nothing missing,
     /// nothing that was not committed.
     pub(super) fn check(&self) -> Vec<String> {
@@ -130,20 +173,19 @@ impl World {
         for (sequence, _) in seen.range(end + 1..) {
             complaints.push(format!("sequence {sequence} was never committed"));
         }
-        let stored = self.model.stored();
-        let first = stored
-            .first()
-            .and_then(|it| it.position)
-            .unwrap_or_default();
-        for (position, message) in (first.0..).zip(&stored) {
-            if message.position != Some(Position(position)) {
-                complaints.push(format!("{message:?} is stored where {position} belongs"));
+        let (stored, ends) = (self.model.stored(), self.model.ends());
+        for (sequence, message) in &stored {
+            if message.position != Some(Position(*sequence)) {
+                complaints.push(format!("{message:?} is stored at {sequence}"));
             }
         }
-        if stored
-            .last()
-            .is_some_and(|it| it.position != Some(Position(end)))
-        {
+        // Only a removed user's events may be missing in what the stream keeps.
+        for record in records.iter().skip_while(|it| it.position.0 < ends.first) {
+            if !stored.contains_key(&record.position.0) && !self.is_withheld(record) {
+                complaints.push(format!("{} was erased", record.position));
+            }
+        }
+        if ends.last != end {
             complaints.push(format!("the stream does not end at {end}"));
         }
         complaints
@@ -218,7 +260,10 @@ impl FakeLog {
         }
         let record = Arc::new(Record {
             position,
-            previous: Position::NONE,
+            previous: records
+                .iter()
+                .rfind(|it| it.user == user)
+                .map_or(Position::NONE, |it| it.position),
             event: Bytes::from(format!("{{\"user\":\"{user}\",\"version\":{version}}}")),
             user,
             org: OrgId::parse("org").unwrap(),
@@ -249,18 +294,18 @@ impl CommitLog for FakeLog {
         after: Position,
         limits: ReadLimits,
     ) -> Result<Vec<Arc<Record>>, ReadError> {
-        let first_kept = *self.first_kept.lock().unwrap();
-        if after < first_kept {
-            return Err(ReadError::Compacted { first_kept });
-        }
+        let after = after.max(*self.first_kept.lock().unwrap());
         let records = self.records.lock().unwrap();
         let skipped = usize::try_from(after.0).unwrap();
         let read = records.iter().skip(skipped).take(limits.records_max);
         Ok(read.cloned().collect())
     }
 
-    async fn read_one(&self, _: Position) -> Result<Option<Arc<Record>>, ReadError> {
-        Ok(None)
+    async fn read_one(&self, position: Position) -> Result<Option<Arc<Record>>, ReadError> {
+        let is_kept = position > *self.first_kept.lock().unwrap();
+        let records = self.records.lock().unwrap();
+        let index = usize::try_from(position.0 - 1).unwrap();
+        Ok(records.get(index).filter(|_| is_kept).cloned())
     }
 
     fn durable(&self) -> watch::Receiver<Position> {

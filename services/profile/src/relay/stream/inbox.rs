@@ -19,6 +19,9 @@ use tokio::task::AbortHandle;
 
 use super::StreamError;
 
+/// How often it is seen whether the connection is still the one that a request was sent on.
+const LOOK: Duration = Duration::from_millis(50);
+
 pub(super) type ReplyFuture = BoxFuture<'static, Result<Message, StreamError>>;
 
 #[derive(Debug)]
@@ -88,6 +91,7 @@ impl Inbox {
         if self.client.connection_state() != State::Connected {
             return Err(unavailable("not connected to NATS"));
         }
+        let connection = self.connections();
         let opened = self.opened.get_or_try_init(|| self.open()).await?;
         let number = opened.next.fetch_add(1, Ordering::Relaxed);
         let (sender, reply) = oneshot::channel();
@@ -104,18 +108,22 @@ impl Inbox {
             .await
             .map_err(|_| unavailable("the connection's queue does not move"))?
             .map_err(|error| unavailable(&error.to_string()))?;
-        let timeout = self.timeout;
+        let (timeout, client) = (self.timeout, self.client.clone());
         Ok(Box::pin(async move {
             let _entry = entry;
+            let reply = while_connected(&client, connection, reply);
             let reply = tokio::time::timeout(timeout, reply)
                 .await
-                .map_err(|_| unavailable("no answer in time"))?
-                .map_err(|_| unavailable("the connection is closed"))?;
+                .map_err(|_| unavailable("no answer in time"))??;
             if reply.status == Some(async_nats::StatusCode::NO_RESPONDERS) {
                 return Err(StreamError::Surprise(NO_RESPONDERS.to_owned()));
             }
             Ok(reply)
         }))
+    }
+
+    fn connections(&self) -> u64 {
+        connections(&self.client)
     }
 
     async fn open(&self) -> Result<Opened, StreamError> {
@@ -140,6 +148,28 @@ pub(super) const NO_RESPONDERS: &str = "nobody answers on the subject";
 
 pub(super) fn unavailable(why: &str) -> StreamError {
     StreamError::Unavailable(why.to_owned())
+}
+
+fn connections(client: &Client) -> u64 {
+    client.statistics().connects.load(Ordering::Relaxed)
+}
+
+/// The reply to what was sent on the `sent_on`-th connection. One that is lost brings no replies any
+/// more, and waiting for them in full would keep every event behind them waiting as well.
+async fn while_connected(
+    client: &Client,
+    sent_on: u64,
+    mut reply: oneshot::Receiver<Message>,
+) -> Result<Message, StreamError> {
+    loop {
+        match tokio::time::timeout(LOOK, &mut reply).await {
+            Ok(reply) => return reply.map_err(|_| unavailable("the connection is closed")),
+            Err(_) if connections(client) != sent_on => {
+                return Err(unavailable("the connection was lost"));
+            }
+            Err(_) => {}
+        }
+    }
 }
 
 async fn deliver(mut subscriber: Subscriber, waiting: Arc<Waiting>) {

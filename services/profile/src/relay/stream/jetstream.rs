@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::inbox::{Inbox, NO_RESPONDERS, unavailable};
-use super::{Ack, AckFuture, EventStream, READ_MESSAGES_MAX, StreamError, StreamState};
+use super::{Ack, AckFuture, Erasure, EventStream, READ_MESSAGES_MAX, StreamError, StreamState};
 use crate::relay::message::{EventMessage, WITHHELD};
 pub use config::{METADATA_EPOCH, METADATA_STORE_ID};
 
@@ -76,6 +76,20 @@ struct GetMessage {
     message: RawMessage,
 }
 
+impl GetMessage {
+    fn into_message(self) -> Result<(u64, EventMessage), StreamError> {
+        let sequence = self.message.sequence;
+        let message = StreamMessage::try_from(self.message)
+            .map_err(|error| unavailable(&format!("message {sequence}: {error}")))?;
+        Ok((sequence, event_message(message)))
+    }
+}
+
+#[derive(Deserialize)]
+struct Deleted {
+    success: bool,
+}
+
 impl JetStreamEvents {
     pub fn new(client: Client, options: StreamOptions, store_id: &str, epoch: u32) -> Self {
         JetStreamEvents {
@@ -84,6 +98,29 @@ impl JetStreamEvents {
             options,
             store_id: store_id.to_owned(),
             epoch,
+        }
+    }
+
+    /// Where the stream stands and the epoch in its metadata, and changes nothing; `None` when there is
+    /// no stream.
+    ///
+    /// # Errors
+    /// [`StreamError::Refused`] when it is another store's.
+    pub async fn look(&self) -> Result<Option<(StreamState, u32)>, StreamError> {
+        self.check_server()?;
+        let Some(info) = self.info().await? else {
+            return Ok(None);
+        };
+        config::check_owner(&info, &self.store_id, self.epoch)?;
+        Ok(Some((state(&info), config::epoch_of(&info))))
+    }
+
+    async fn info(&self) -> Result<Option<Info>, StreamError> {
+        let call = format!("STREAM.INFO.{EVENT_STREAM}");
+        match self.api::<Info>(&call, &json!({})).await? {
+            Ok(info) => Ok(Some(info)),
+            Err(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            Err(error) => Err(api_error("looking at the event stream", &error)),
         }
     }
 
@@ -137,11 +174,7 @@ impl JetStreamEvents {
             .api::<GetMessage>(&call, &json!({ "seq": sequence }))
             .await?
         {
-            Ok(found) => {
-                let message = StreamMessage::try_from(found.message)
-                    .map_err(|error| unavailable(&format!("message {sequence}: {error}")))?;
-                Ok(Some((sequence, event_message(message))))
-            }
+            Ok(found) => found.into_message().map(Some),
             Err(error) if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
             Err(error) => Err(api_error(&format!("message {sequence}"), &error)),
         }
@@ -166,25 +199,38 @@ impl JetStreamEvents {
 impl EventStream for JetStreamEvents {
     async fn inspect(&self) -> Result<Option<StreamState>, StreamError> {
         self.check_server()?;
-        let call = format!("STREAM.INFO.{EVENT_STREAM}");
-        let info = match self.api::<Info>(&call, &json!({})).await? {
-            Ok(info) => info,
-            Err(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => return Ok(None),
-            Err(error) => return Err(api_error("looking at the event stream", &error)),
+        let Some(info) = self.info().await? else {
+            return Ok(None);
         };
         config::check_owner(&info, &self.store_id, self.epoch)?;
-        let (wanted, changes) =
-            config::updated(&info.config, &self.options, &self.store_id, self.epoch);
+        // Its epoch stays until the stream was compared with the log.
+        let epoch = config::epoch_of(&info);
+        let (wanted, changes) = config::updated(&info.config, &self.options, &self.store_id, epoch);
         let info = if changes.is_empty() {
             info
         } else {
             tracing::info!(stream = EVENT_STREAM, ?changes, "updating the event stream");
             self.updated(info, &wanted).await?
         };
-        Ok(Some(StreamState {
-            first: info.state.first_sequence,
-            last: info.state.last_sequence,
-        }))
+        Ok(Some(state(&info)))
+    }
+
+    async fn take_over(&self) -> Result<(), StreamError> {
+        let Some(info) = self.info().await? else {
+            return Err(StreamError::Surprise("the event stream is gone".to_owned()));
+        };
+        config::check_owner(&info, &self.store_id, self.epoch)?;
+        if config::epoch_of(&info) == self.epoch {
+            return Ok(());
+        }
+        tracing::info!(
+            stream = EVENT_STREAM,
+            epoch = self.epoch,
+            "a new epoch of the event stream"
+        );
+        let mut wanted = info.config;
+        config::set_owner(&mut wanted, &self.store_id, self.epoch);
+        self.apply("UPDATE", &wanted).await.map(drop)
     }
 
     async fn create(&self, first_sequence: u64) -> Result<(), StreamError> {
@@ -215,6 +261,48 @@ impl EventStream for JetStreamEvents {
             .send(message.subject, headers, message.payload)
             .await?;
         Ok(Box::pin(async move { ack(&reply.await?.payload) }))
+    }
+
+    async fn find(
+        &self,
+        subject: &str,
+        from: u64,
+    ) -> Result<Option<(u64, EventMessage)>, StreamError> {
+        let call = format!("STREAM.MSG.GET.{EVENT_STREAM}");
+        let wanted = json!({ "seq": from, "next_by_subj": subject });
+        match self.api::<GetMessage>(&call, &wanted).await? {
+            Ok(found) => found.into_message().map(Some),
+            Err(error) if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
+            Err(error) => Err(api_error("looking for a removed user's events", &error)),
+        }
+    }
+
+    async fn erase(&self, sequence: u64) -> Result<Erasure, StreamError> {
+        let call = format!("STREAM.MSG.DELETE.{EVENT_STREAM}");
+        let wanted = json!({ "seq": sequence, "no_erase": false });
+        let error = match self.api::<Deleted>(&call, &wanted).await? {
+            Ok(Deleted { success: true }) => return Ok(Erasure::Erased),
+            Ok(Deleted { success: false }) => return Err(unavailable("DELETE: no success")),
+            Err(error) => error,
+        };
+        match error.error_code() {
+            ErrorCode::SEQUENCE_NOT_FOUND => Ok(Erasure::AlreadyGone),
+            // One code for "expired meanwhile", for "not permitted" (`deny_delete`) and for more.
+            ErrorCode::STREAM_MESSAGE_DELETE_FAILED => match self.read_one(sequence).await? {
+                None => Ok(Erasure::AlreadyGone),
+                Some(_) => Err(StreamError::Refused(format!(
+                    "message {sequence} cannot be deleted: {error}"
+                ))),
+            },
+            _ => Err(api_error(&format!("message {sequence}: DELETE"), &error)),
+        }
+    }
+}
+
+fn state(info: &Info) -> StreamState {
+    StreamState {
+        first: info.state.first_sequence,
+        last: info.state.last_sequence,
     }
 }
 

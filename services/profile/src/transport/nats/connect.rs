@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::{Client, ConnectOptions, Event, RequestErrorKind};
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::counters::NatsCounters;
 use super::requests::{Release, release};
@@ -228,10 +229,12 @@ pub(super) async fn fence(client: &Client, subject: String, bound: Duration) -> 
     let request = async_nats::Request::new()
         .payload(Bytes::new())
         .timeout(Some(bound));
-    match client.send_request(subject, request).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
-        Err(_) => Err(Fence),
+    // Its own timeout begins once the request has a place in the connection's queue, and a lost
+    // connection with a full queue gives none.
+    match timeout(bound, client.send_request(subject, request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Fence),
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::Client;
+use async_nats::connection::State;
 use tokio::time::{sleep, timeout};
 
 use super::NatsEdge;
@@ -26,6 +27,8 @@ const FURTHER_MESSAGES_MIN: u64 = 64;
 const IDLE: Duration = Duration::from_millis(100);
 /// Longest wait for one round trip to the server.
 const FENCE_BOUND: Duration = Duration::from_secs(2);
+/// Longest wait for a place in the queue of a connection that is to be closed.
+const CLOSE_BOUND: Duration = Duration::from_millis(500);
 
 /// What became of the requests of an edge, counted over its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +51,9 @@ pub struct DrainReport {
 }
 
 pub(super) async fn drain(mut edge: NatsEdge, bound: Duration) -> DrainReport {
-    edge.discovery.stop().await;
+    if timeout(FENCE_BOUND, edge.discovery.stop()).await.is_err() {
+        tracing::warn!("discovery did not end in time");
+    }
     let intake_bound = bound / 2;
     if timeout(intake_bound, stop_intake(&mut edge)).await.is_err() {
         tracing::warn!("requests kept arriving during the drain: refusing them");
@@ -61,11 +66,9 @@ pub(super) async fn drain(mut edge: NatsEdge, bound: Duration) -> DrainReport {
     if finished.is_err() {
         tracing::error!("requests were still in flight at the end of the drain");
     }
-    let flushed = edge.egress_fence().await;
-    let _ = edge.ingress_fence().await;
+    let (flushed, _) = tokio::join!(edge.egress_fence(), edge.ingress_fence());
     let report = report(&edge, flushed.is_ok());
-    close(&edge.ingress).await;
-    close(&edge.egress).await;
+    tokio::join!(close(&edge.ingress), close(&edge.egress));
     tracing::info!(?report, "the nats edge is drained");
     report
 }
@@ -112,6 +115,9 @@ async fn is_quiet(edge: &NatsEdge) -> bool {
 impl NatsEdge {
     /// Counted when sent: its answer comes also when nobody waits for it any more.
     pub(super) async fn ingress_fence(&self) -> Result<(), Fence> {
+        if self.ingress.connection_state() != State::Connected {
+            return Err(Fence);
+        }
         self.fences.add_one();
         fence(&self.ingress, self.ingress.new_inbox(), FENCE_BOUND).await
     }
@@ -170,6 +176,7 @@ fn report(edge: &NatsEdge, flushed: bool) -> DrainReport {
 
 /// Closes a connection on which nothing is under way any more.
 async fn close(client: &Client) {
-    // Fails only when it is closed already.
-    let _ = client.drain().await;
+    // Fails only when it is closed already. A lost one with a full queue takes no command: the end of
+    // the process closes it.
+    let _ = timeout(CLOSE_BOUND, client.drain()).await;
 }

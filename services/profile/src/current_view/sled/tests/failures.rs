@@ -100,7 +100,7 @@ async fn nobody_waits_while_sled_is_reopened() {
         let late = history.next("o1", warm.as_str(), Some("Late"));
         view.committed(std::slice::from_ref(&late));
         assert_eq!(view.head(&warm), Ok(Head::after(&late)));
-        super::super::opening::reopen(&options(), &place.dir())
+        super::super::opening::reopen(&options(), &place.dir().join("1"))
     };
     view.shared.heal_with(&writing, reopen).unwrap();
     drop(writing);

@@ -48,8 +48,8 @@ pub(super) fn updated(
     let window = duplicate_window(options);
     set.to("duplicate_window", &mut config.duplicate_window, window);
     set.to("allow_direct", &mut config.allow_direct, true);
-    // A removed user's events are deleted one by one.
-    set.to("deny_delete", &mut config.deny_delete, false);
+    // deny_delete, false by default, stays as it is: the server does not let it be taken back, and
+    // it keeps nothing from the stream but the erasure of removed users, which complains by itself.
     set.to("deny_purge", &mut config.deny_purge, false);
     set.to("no_ack", &mut config.no_ack, false);
     let metadata = with_owner(&config.metadata, store_id, epoch);
@@ -78,6 +78,11 @@ fn duplicate_window(options: &StreamOptions) -> Duration {
     } else {
         options.duplicate_window.min(options.max_age)
     }
+}
+
+/// Says in the configuration whose the stream is.
+pub(super) fn set_owner(config: &mut Config, store_id: &str, epoch: u32) {
+    config.metadata = with_owner(&config.metadata, store_id, epoch);
 }
 
 fn with_owner(
@@ -124,8 +129,7 @@ pub(super) fn check_owner(info: &Info, store_id: &str, epoch: u32) -> Result<(),
              {owner}; or, if that store is gone for good, delete the stream"
         ));
     }
-    let theirs = config.metadata.get(METADATA_EPOCH);
-    let theirs = theirs.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let theirs = epoch_of(info);
     if epoch < theirs {
         return refuse(format!(
             "the stream {EVENT_STREAM} was written in epoch {theirs} of the store, this data \
@@ -133,6 +137,12 @@ pub(super) fn check_owner(info: &Info, store_id: &str, epoch: u32) -> Result<(),
         ));
     }
     Ok(())
+}
+
+/// The epoch in which the stream was written last, 0 for none.
+pub(super) fn epoch_of(info: &Info) -> u32 {
+    let epoch = info.config.metadata.get(METADATA_EPOCH);
+    epoch.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -190,5 +200,15 @@ mod tests {
         assert_eq!(changes, ["max_age", "metadata"]);
         assert_eq!(config.description, existing.description);
         assert_eq!(config.metadata[METADATA_EPOCH], "2");
+    }
+
+    #[test]
+    fn a_stream_that_refuses_deletes_is_not_refused_for_it() {
+        let options = StreamOptions::default();
+        let mut existing = wanted(&options, "s-1", 1);
+        assert!(!existing.deny_delete);
+        existing.deny_delete = true;
+        let (config, changes) = updated(&existing, &options, "s-1", 1);
+        assert!(config.deny_delete && changes.is_empty(), "{changes:?}");
     }
 }

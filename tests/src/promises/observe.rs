@@ -3,23 +3,23 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::caller::Caller;
+use crate::nats_server::{NatsServer, NatsUser};
 use async_nats::jetstream::{self, consumer::pull};
 use futures::{StreamExt, stream};
 use profile_messages::event::CloudEvent;
 use profile_messages::reply::{GetReply, HistoryReply, ObjectDetails};
 use profile_messages::subject::EVENT_STREAM;
-use profile_tests::caller::Caller;
-use profile_tests::nats_server::{NatsServer, NatsUser};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::check::{Change, SeenEvent, Told, Users};
+use super::check::{Change, SeenEvent, Told, Users};
 
 const READS_AT_ONCE: usize = 16;
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Everything that is told of `users`; of one that was never created, nothing.
-pub(crate) async fn users(caller: &Caller, users: BTreeSet<String>) -> Users {
+pub async fn users(caller: &Caller, users: BTreeSet<String>) -> Users {
     let told = stream::iter(users).map(|user| async move {
         let told = user_now(caller, &user).await;
         (user, told)
@@ -65,7 +65,7 @@ fn date(details: &ObjectDetails) -> String {
 
 /// The stream as a durable consumer reads it: until it has seen an event of every change and the
 /// stream has no more, or until the silence is too long.
-pub(crate) async fn events(server: &NatsServer, users: &Users) -> Vec<SeenEvent> {
+pub async fn events(server: &NatsServer, users: &Users) -> Vec<SeenEvent> {
     let jetstream = jetstream::new(server.connect(NatsUser::Consumer).await);
     let stream = jetstream
         .get_stream_no_info(EVENT_STREAM)

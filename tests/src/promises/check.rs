@@ -6,45 +6,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A command that was acknowledged: once, or again for a repetition of its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Acked {
-    pub(crate) user: String,
-    pub(crate) key: String,
-    pub(crate) version: u64,
-    pub(crate) at: String,
+pub struct Acked {
+    pub user: String,
+    pub key: String,
+    pub version: u64,
+    pub at: String,
 }
 
 /// One entry of a history, or what `get` says of the newest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
-    pub(crate) version: u64,
-    pub(crate) at: String,
-    pub(crate) key: String,
+pub struct Change {
+    pub version: u64,
+    pub at: String,
+    pub key: String,
 }
 
 /// What the service says of one user. The history is oldest first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Told {
-    pub(crate) history: Vec<Change>,
-    pub(crate) current: Option<Change>,
+pub struct Told {
+    pub history: Vec<Change>,
+    pub current: Option<Change>,
 }
 
 /// One message of the event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SeenEvent {
-    pub(crate) id: String,
-    pub(crate) user: String,
-    pub(crate) change: Change,
+pub struct SeenEvent {
+    pub id: String,
+    pub user: String,
+    pub change: Change,
 }
 
-pub(crate) type Users = BTreeMap<String, Told>;
+pub type Users = BTreeMap<String, Told>;
 
 /// I1, I2, I3, and that what was refused left no trace. `acked` holds every command whose outcome is
 /// known to be success, each repetition too; `refused` the keys that were refused and not sent again.
-pub(crate) fn users(
-    acked: &[Acked],
-    refused: &BTreeSet<String>,
-    users: &Users,
-) -> Result<(), String> {
+pub fn users(acked: &[Acked], refused: &BTreeSet<String>, users: &Users) -> Result<(), String> {
     for (user, told) in users {
         versions_have_no_gap(user, &told.history)?;
         require(told.history.last() == told.current.as_ref(), || {
@@ -60,7 +56,7 @@ pub(crate) fn users(
 }
 
 /// I5: after dedupe by id the stream holds, per user, exactly the history and in its order.
-pub(crate) fn events(seen: &[SeenEvent], users: &Users) -> Result<(), String> {
+pub fn events(seen: &[SeenEvent], users: &Users) -> Result<(), String> {
     let mut by_id: BTreeMap<&str, &SeenEvent> = BTreeMap::new();
     let mut by_user: BTreeMap<&str, Vec<&SeenEvent>> = BTreeMap::new();
     for event in seen {

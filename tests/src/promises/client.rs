@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use crate::caller::{Answer, Caller};
 use async_nats::RequestErrorKind;
-use futures::{StreamExt, stream};
-use profile_tests::caller::{Answer, Caller};
+use futures::{StreamExt, TryStreamExt, stream};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::check::Acked;
+use super::check::Acked;
 
 /// The service remembers the last 16 keys of a user (`CALLER_KEYS_KEPT_MAX`): with no more commands
 /// than that, every key may be repeated at any time.
@@ -21,10 +21,10 @@ const REPEATED_AT_ONCE: usize = 16;
 
 /// One command; its key is the display name it writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Command {
+pub struct Command {
     operation: &'static str,
-    pub(crate) user: String,
-    pub(crate) key: String,
+    pub user: String,
+    pub key: String,
 }
 
 impl Command {
@@ -61,29 +61,37 @@ impl Command {
 
 /// What all clients see.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Signal {
+pub struct Signal {
     /// The service was killed: nobody will answer what is open.
-    pub(crate) killed: bool,
+    pub killed: bool,
     /// Finish what is open and send nothing more.
-    pub(crate) stop: bool,
+    pub stop: bool,
     /// How often the service got ready.
-    pub(crate) starts: u32,
+    pub starts: u32,
+}
+
+/// How many answers came so far, over all clients.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Answers {
+    pub acked: u64,
+    /// Refused as certainly not done.
+    pub refused: u64,
 }
 
 /// What became of the commands.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Heard {
-    pub(crate) acked: Vec<(Command, Acked)>,
+pub struct Heard {
+    pub acked: Vec<(Command, Acked)>,
     /// Answered with an error that says "not done", or there was nobody.
-    pub(crate) refused: BTreeSet<String>,
+    pub refused: BTreeSet<String>,
     /// Of these, by an answer of the service.
-    pub(crate) refused_by_answer: u64,
+    pub refused_by_answer: u64,
     /// May be done, or not.
-    pub(crate) open: Vec<Command>,
+    pub open: Vec<Command>,
 }
 
 impl Heard {
-    pub(crate) fn add(&mut self, other: Heard) {
+    pub fn add(&mut self, other: Heard) {
         self.acked.extend(other.acked);
         self.refused.extend(other.refused);
         self.refused_by_answer += other.refused_by_answer;
@@ -92,22 +100,22 @@ impl Heard {
 }
 
 /// Users that take changes, each with the number of commands it was sent.
-pub(crate) type Pool = Arc<Mutex<Vec<(String, usize)>>>;
+pub type Pool = Arc<Mutex<Vec<(String, usize)>>>;
 
 /// One of several clients; all of them work on the same users.
 #[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) name: String,
-    pub(crate) caller: Caller,
-    pub(crate) rng: ChaCha8Rng,
-    pub(crate) pool: Pool,
-    pub(crate) signal: watch::Receiver<Signal>,
-    pub(crate) answers: watch::Sender<u64>,
+pub struct Client {
+    pub name: String,
+    pub caller: Caller,
+    pub rng: ChaCha8Rng,
+    pub pool: Pool,
+    pub signal: watch::Receiver<Signal>,
+    pub answers: watch::Sender<Answers>,
 }
 
 impl Client {
     /// Sends one command after the other until told to stop or the service is killed.
-    pub(crate) async fn work(mut self) -> Heard {
+    pub async fn work(mut self) -> Heard {
         let mut heard = Heard::default();
         for number in 0.. {
             let seen = *self.signal.borrow();
@@ -143,7 +151,7 @@ impl Client {
             Ok(Answer {
                 status: None, body, ..
             }) => {
-                self.answers.send_modify(|answers| *answers += 1);
+                self.answers.send_modify(|answers| answers.acked += 1);
                 let acked = command.acked(&body);
                 offer(&self.pool, &command);
                 heard.acked.push((command, acked));
@@ -152,11 +160,13 @@ impl Client {
             Ok(answer) if matches!(answer.status, Some(429 | 503)) => {
                 heard.refused.insert(command.key);
                 heard.refused_by_answer += 1;
+                self.answers.send_modify(|answers| answers.refused += 1);
                 false
             }
             Ok(answer) if answer.metadata("retry") == Some("same-key") => {
+                // The log has failed: the service ends, and would say this to everything until then.
                 heard.open.push(command);
-                true
+                false
             }
             Ok(answer) => panic!("{command:?}: {}", answer.body),
             Err(RequestErrorKind::NoResponders) => {
@@ -199,22 +209,34 @@ impl Client {
 }
 
 /// The randomness of one client, from that of the run.
-pub(crate) fn split(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
+pub fn split(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(rng.next_u64())
 }
 
 /// Sends every command again, with its key: now each must succeed.
-pub(crate) async fn repeat(caller: &Caller, commands: &[Command]) -> Vec<(Command, Acked)> {
+///
+/// # Errors
+/// The first one that does not.
+pub async fn repeat(
+    caller: &Caller,
+    commands: &[Command],
+) -> Result<Vec<(Command, Acked)>, String> {
     let repeated = stream::iter(commands.to_vec()).map(|command| async move {
         let answer = send(caller, &command).await.expect("the service is up");
-        let acked = command.acked(&answer.ok());
-        (command, acked)
+        if answer.status.is_some() {
+            return Err(format!("{command:?} again: {}", answer.body));
+        }
+        let acked = command.acked(&answer.body);
+        Ok((command, acked))
     });
-    repeated.buffer_unordered(REPEATED_AT_ONCE).collect().await
+    repeated
+        .buffer_unordered(REPEATED_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// A user whose creation was acknowledged for the first time takes changes.
-pub(crate) fn offer(pool: &Pool, command: &Command) {
+pub fn offer(pool: &Pool, command: &Command) {
     let mut pool = pool.lock().expect("the pool is not poisoned");
     if command.operation == "create" {
         pool.push((command.user.clone(), 1));

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use profile_tests::caller::{Caller, Identity};
-use profile_tests::nats_server::{NatsServer, ServerOptions};
-use profile_tests::service::Service;
+use crate::caller::{Caller, Identity};
+use crate::nats_server::{NatsServer, ServerOptions};
+use crate::service::Service;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tokio::runtime::{Builder, Runtime};
@@ -14,19 +14,20 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::check::{self, Acked};
-use crate::client::{Client, Command, Heard, Pool, Signal, offer, repeat, split};
-use crate::observe;
+use super::check::{self, Acked};
+use super::client::{Answers, Client, Command, Heard, Pool, Signal, offer, repeat, split};
+use super::observe;
 
-const CLIENTS: usize = 8;
+pub const CLIENTS: usize = 8;
 /// The smallest segments: quick to take, and some are filled.
 const CONFIG: &str = "[log]\nsegment_bytes = 1_048_576\ngroup_bytes_max = 1_048_576\n";
 
-pub(crate) struct World {
-    pub(crate) runtime: Runtime,
-    pub(crate) service: Service,
-    pub(crate) answers: watch::Sender<u64>,
-    pub(crate) heard: Heard,
+#[derive(Debug)]
+pub struct World {
+    pub runtime: Runtime,
+    pub service: Service,
+    pub answers: watch::Sender<Answers>,
+    pub heard: Heard,
     /// Every acknowledgement, of repetitions too.
     acked: Vec<Acked>,
     rng: ChaCha8Rng,
@@ -37,7 +38,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> World {
+    /// A world with its service running.
+    pub fn new(seed: u64) -> World {
+        let mut world = World::prepared(seed, "");
+        world.service.start_again();
+        world
+    }
+
+    /// A world whose service has never run. `extra` is configuration (TOML, whole sections).
+    pub fn prepared(seed: u64, extra: &str) -> World {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -45,12 +54,12 @@ impl World {
         let runtime = runtime.expect("a runtime");
         // The harness holds its port with a socket that needs a runtime.
         let server = runtime.block_on(async { NatsServer::start(ServerOptions::default()) });
-        let service = Service::start(&server, CONFIG);
+        let service = Service::prepared(&server, &format!("{CONFIG}{extra}"));
         let owner = runtime.block_on(Caller::connect(&server, &service, &Identity::owner("zoo")));
         World {
             runtime,
             service,
-            answers: watch::Sender::new(0),
+            answers: watch::Sender::new(Answers::default()),
             heard: Heard::default(),
             acked: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -62,7 +71,7 @@ impl World {
     }
 
     /// Starts all clients; the keys of their commands start with `name`.
-    pub(crate) fn load(&mut self, name: &str) -> JoinSet<Heard> {
+    pub fn load(&mut self, name: &str) -> JoinSet<Heard> {
         self.signal.send_replace(Signal::default());
         let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
@@ -79,12 +88,17 @@ impl World {
         clients
     }
 
-    pub(crate) fn tell(&self, change: impl FnOnce(&mut Signal)) {
+    /// Who owns every user of this world.
+    pub fn caller(&self) -> &Caller {
+        &self.owner
+    }
+
+    pub fn tell(&self, change: impl FnOnce(&mut Signal)) {
         self.signal.send_modify(change);
     }
 
     /// Takes in what the clients heard.
-    pub(crate) fn join(&mut self, clients: JoinSet<Heard>) -> Heard {
+    pub fn join(&mut self, clients: JoinSet<Heard>) -> Heard {
         let mut heard = Heard::default();
         for of_one in self.runtime.block_on(clients.join_all()) {
             heard.add(of_one);
@@ -95,46 +109,97 @@ impl World {
         heard
     }
 
+    /// A seeded number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.rng.next_u64() % bound
+    }
+
     /// Lets the clients work for up to `below_ms` milliseconds.
-    pub(crate) fn let_pass(&mut self, below_ms: u32) {
-        let delay = Duration::from_millis(u64::from(self.rng.next_u32() % below_ms));
+    pub fn let_pass(&mut self, below_ms: u32) {
+        let delay = Duration::from_millis(self.below(below_ms.into()));
         // A random moment of the load is what is tested; there is no event to wait for.
         let pause = async { timeout(delay, std::future::pending::<()>()).await };
         assert!(self.runtime.block_on(pause).is_err());
     }
 
     /// What a client does after a timeout: the same command with the same key, until it is answered.
-    pub(crate) fn settle(&mut self, open: &[Command]) {
-        let settled = self.runtime.block_on(repeat(&self.owner, open));
+    ///
+    /// # Errors
+    /// The answer that is no success.
+    pub fn settle(&mut self, open: &[Command]) -> Result<(), String> {
+        let settled = self.runtime.block_on(repeat(&self.owner, open))?;
         for (command, acked) in settled {
             offer(&self.pool, &command);
             self.acked.push(acked.clone());
             self.heard.acked.push((command, acked));
         }
+        Ok(())
     }
 
     /// Repeats commands that were acknowledged; the checks compare the answers.
-    pub(crate) fn repeat(&mut self, acked: &[(Command, Acked)]) {
+    ///
+    /// # Errors
+    /// The answer that is no success.
+    pub fn repeat(&mut self, acked: &[(Command, Acked)]) -> Result<(), String> {
         let commands: Vec<_> = acked.iter().map(|(command, _)| command.clone()).collect();
-        let again = self.runtime.block_on(repeat(&self.owner, &commands));
+        let again = self.runtime.block_on(repeat(&self.owner, &commands))?;
         self.acked.extend(again.into_iter().map(|(_, acked)| acked));
+        Ok(())
+    }
+
+    /// The event stream is lost with all it held; the service is not running.
+    pub fn wipe_stream(&mut self) {
+        let _in_runtime = self.runtime.enter();
+        self.server.stop();
+        self.server.wipe_store();
+        self.server.start_again();
     }
 
     /// The users of these commands as the service tells them now.
-    pub(crate) fn observe<'a>(&self, commands: impl Iterator<Item = &'a Command>) -> check::Users {
+    pub fn observe<'a>(&self, commands: impl Iterator<Item = &'a Command>) -> check::Users {
         let users: BTreeSet<String> = commands.map(|command| command.user.clone()).collect();
         self.runtime.block_on(observe::users(&self.owner, users))
     }
 
     /// Every promise that can be seen in these users.
-    pub(crate) fn check(&self, users: &check::Users) -> Result<(), String> {
+    pub fn check(&self, users: &check::Users) -> Result<(), String> {
         check::users(&self.acked, &self.heard.refused, users)
     }
 
+    /// After a sudden end and a restart: retries what is open, repeats what was acknowledged, and checks
+    /// every promise that can be seen in these users. Returns how many of the open commands had been done.
+    ///
+    /// # Errors
+    /// The promise that is broken.
+    pub fn recover(&mut self, heard: &Heard) -> Result<usize, String> {
+        // What was committed and never answered is not known yet: look before anything is sent again.
+        let before = self.observe(heard.open.iter());
+        self.settle(&heard.open)?;
+        self.repeat(&heard.acked)?;
+        let acked = heard.acked.iter().map(|(command, _)| command);
+        let users = self.observe(acked.chain(&heard.open));
+        self.check(&users)?;
+        let mut done_unheard = 0;
+        for command in &heard.open {
+            let done = |users: &check::Users| {
+                let history = &users[&command.user].history;
+                history.iter().position(|change| change.key == command.key)
+            };
+            let (first, then) = (done(&before), done(&users));
+            if then.is_none() || first.is_some() && first != then {
+                return Err(format!(
+                    "{command:?}: at {first:?} before, at {then:?} after"
+                ));
+            }
+            done_unheard += usize::from(first.is_some());
+        }
+        Ok(done_unheard)
+    }
+
     /// Every promise, of all users and of the event stream; returns the number of changes.
-    pub(crate) fn check_all(&mut self) -> Result<usize, String> {
+    pub fn check_all(&mut self) -> Result<usize, String> {
         let all = self.heard.acked.clone();
-        self.repeat(&all);
+        self.repeat(&all)?;
         let users = self.observe(all.iter().map(|(command, _)| command));
         self.check(&users)?;
         let events = self.runtime.block_on(observe::events(&self.server, &users));
@@ -144,13 +209,13 @@ impl World {
 }
 
 /// `SEED`, or a random one.
-pub(crate) fn seed() -> u64 {
+pub fn seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     number("SEED").unwrap_or_else(|| RandomState::new().hash_one(()))
 }
 
 /// A number from the environment.
-pub(crate) fn number(name: &str) -> Option<u64> {
+pub fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()

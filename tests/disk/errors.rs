@@ -1,0 +1,101 @@
+//! Errors of single calls: nothing is said to be done that is not, and a failed fsync is the end.
+
+use profile_tests::promises::world::{World, number, seed};
+
+use crate::life::{End, Ended, Life, is_of_the_log};
+use crate::shim::Power;
+
+const CASES_DEFAULT: u64 = 20;
+const CASES_PER_WORLD: u64 = 25;
+/// Each kind of error, on any file below the data directory, and on the log alone.
+const FAULTS: &[&str] = &[
+    "eio:write:data/*:",
+    "eio:sync*:data/*:",
+    "torn:write:data/*:",
+    "short:write:data/*:/",
+    "enospc:write:data/*:",
+    "eio:sync:data/log/*:",
+    "eio:[clru]*:data/*:",
+];
+
+/// `CALLS=N`: every kind of error at each of the first N calls; else some of them.
+#[test]
+fn no_error_of_the_disk_loses_what_was_acknowledged() {
+    let seed = seed();
+    let faults = FAULTS.len() as u64;
+    let calls_max = number("CALLS");
+    let cases = calls_max.map_or(CASES_DEFAULT, |calls| calls * faults);
+    eprintln!("{cases} errors, SEED={seed}");
+    for first in (0..cases).step_by(CASES_PER_WORLD as usize) {
+        let mut world = World::prepared(seed.wrapping_add(first), "");
+        for case in first..cases.min(first + CASES_PER_WORLD) {
+            let call = match calls_max {
+                Some(_) => 1 + case / faults,
+                // The second case of a world is in a start too.
+                None => 1 + world.below(if case % 3 == 0 { 20 } else { 70 }),
+            };
+            let fault = FAULTS[(case % faults) as usize];
+            let told = fail_once(&mut world, fault, call)
+                .unwrap_or_else(|broken| panic!("case {case} of SEED={seed}: {broken}"));
+            eprintln!("case {case}: {told}");
+        }
+        world.service.start_again();
+        let changes = world.check_all();
+        changes.unwrap_or_else(|broken| panic!("cases from {first} of SEED={seed}: {broken}"));
+    }
+}
+
+fn fail_once(world: &mut World, fault: &str, call: u64) -> Result<String, String> {
+    // A process that ends in order after the error loses its power on top.
+    let (power, end) = match world.below(3) {
+        0 => (Power::MayFail, End::StoppedAfterFault),
+        1 => (Power::Stays, End::StoppedAfterFault),
+        _ => (Power::Stays, End::KilledAfterFault),
+    };
+    let cut = match power {
+        Power::MayFail => " cut:exit:*:1",
+        Power::Stays => "",
+    };
+    let life = Life {
+        rules: format!("{fault}{call}{cut}"),
+        seed: world.below(u64::MAX),
+        power,
+        end,
+    };
+    let ended = life.live(world)?;
+    an_error_of_the_log_is_the_end(&ended)
+        .map_err(|why| format!("{life:?}: {why}\n{}", ended.log))?;
+    match world.below(2) {
+        0 => assert!(world.service.stop().success(), "{}", world.service.log()),
+        _ => world.service.kill(),
+    }
+    let how = if ended.got_ready {
+        "ready before its end"
+    } else {
+        "never ready"
+    };
+    let retried = ended
+        .log
+        .lines()
+        .find(|line| line.starts_with("disk: sync again"));
+    let retried = retried.unwrap_or_default();
+    Ok(format!(
+        "{}, {}, {how} {retried}",
+        ended.fault().unwrap_or("no error"),
+        ended.status
+    ))
+}
+
+fn an_error_of_the_log_is_the_end(ended: &Ended) -> Result<(), String> {
+    let again = |line: &&str| {
+        let file = line.strip_prefix("disk: sync again after a failed sync: ");
+        file.is_some_and(|file| file.starts_with("data/log") || file.starts_with("data/STORE"))
+    };
+    if let Some(line) = ended.log.lines().find(again) {
+        return Err(line.to_owned());
+    }
+    if ended.fault().is_some_and(is_of_the_log) && !ended.ended_by_itself {
+        return Err("it went on after an error of the log".to_owned());
+    }
+    Ok(())
+}

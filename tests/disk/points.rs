@@ -1,0 +1,131 @@
+//! kill -9 at named points: the n-th call on a file of a certain kind, before or after it is done.
+
+use profile_tests::promises::world::{World, number, seed};
+
+use crate::life::{End, Life};
+use crate::shim::Power;
+
+/// Actors come and go all the time.
+const PASSIVATING: &str = "[actors]\nidle_passivation_ms = 100\nlive_actors_max = 40\n";
+
+struct Point {
+    name: &'static str,
+    /// Action, kind and path of a rule.
+    rule: &'static str,
+    /// At which of such calls, at the latest.
+    calls_max: u64,
+    end: End,
+}
+
+const fn point(name: &'static str, rule: &'static str, calls_max: u64) -> Point {
+    Point {
+        name,
+        rule,
+        calls_max,
+        end: End::ByRule,
+    }
+}
+
+const POINTS: &[Point] = &[
+    point("before the append", "kill-before:write:data/log/*.seg", 40),
+    point(
+        "between append and fsync",
+        "kill-after:write:data/log/*.seg",
+        40,
+    ),
+    point(
+        "between fsync and answer",
+        "kill-after:sync:data/log/*.seg",
+        40,
+    ),
+    // The first fill of a segment is the start's; the second is at half of it.
+    point(
+        "while the next segment is filled",
+        "kill-after:*:data/log/next.tmp",
+        7,
+    ),
+    point(
+        "before the segment has its name",
+        "kill-before:rename:data/log/*",
+        1,
+    ),
+    point(
+        "before the name of the segment is durable",
+        "kill-before:syncdir:data/log",
+        1,
+    ),
+    point(
+        "between publish and cursor",
+        "kill-before:write:data/relay",
+        3,
+    ),
+    point(
+        "between cursor and its fsync",
+        "kill-after:write:data/relay",
+        3,
+    ),
+    point("after the cursor", "kill-after:sync:data/relay", 3),
+    point(
+        "before a write behind",
+        "kill-before:write:data/current/*",
+        12,
+    ),
+    point(
+        "after a write behind",
+        "kill-after:write:data/current/*",
+        12,
+    ),
+    point("while actors are passivated", "kill-after:*:*", 300),
+    point("in a start", "kill-before:*:*", 25),
+    Point {
+        name: "in a shutdown",
+        rule: "kill-before:*:*",
+        calls_max: 12,
+        end: End::Stopped,
+    },
+    Point {
+        name: "at the end of a shutdown",
+        rule: "kill-before:*:data/current*",
+        calls_max: 5,
+        end: End::Stopped,
+    },
+];
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_a_named_point() {
+    let (rounds, seed) = (number("POINT_ROUNDS").unwrap_or(1), seed());
+    eprintln!("{rounds} rounds of {} points, SEED={seed}", POINTS.len());
+    for round in 0..rounds {
+        let mut world = World::prepared(seed.wrapping_add(round), PASSIVATING);
+        world.service.start_again();
+        assert!(world.service.stop().success());
+        for point in POINTS {
+            let fault = kill_at(&mut world, point)
+                .unwrap_or_else(|broken| panic!("round {round} of SEED={seed}: {broken}"));
+            eprintln!("{}: {fault}", point.name);
+        }
+        world.service.start_again();
+        let changes = world.check_all();
+        changes.unwrap_or_else(|broken| panic!("round {round} of SEED={seed}: {broken}"));
+    }
+}
+
+fn kill_at(world: &mut World, point: &Point) -> Result<String, String> {
+    let armed = match point.end {
+        End::ByRule | End::StoppedAfterFault | End::KilledAfterFault => "",
+        End::Stopped => "@",
+    };
+    let call = 1 + world.below(point.calls_max);
+    let life = Life {
+        rules: format!("{}:{armed}{call}", point.rule),
+        seed: world.below(u64::MAX),
+        power: Power::Stays,
+        end: point.end,
+    };
+    let ended = life.live(world)?;
+    match world.below(2) {
+        0 => assert!(world.service.stop().success(), "{}", world.service.log()),
+        _ => world.service.kill(),
+    }
+    Ok(ended.fault().unwrap_or("the end came first").to_owned())
+}
