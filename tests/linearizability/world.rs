@@ -31,6 +31,8 @@ const CONFIG: &str = "
 [log]
 segment_bytes = 1_048_576
 group_bytes_max = 1_048_576
+[compaction]
+interval_s = 2
 [actors]
 live_actors_max = 4
 idle_passivation_ms = 100
