@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cursor::{CursorError, SlotStore};
+use super::erasure::mark::ErasedMark;
 use super::lag::RelayLag;
 use super::resume::Context;
+use super::slots::{SlotError, SlotStore};
 use super::source::Source;
 use super::stream::EventStream;
 use super::{Parts, Relay, RelayHandle, start};
@@ -20,6 +21,10 @@ pub struct RelayPorts {
     pub view: Arc<dyn CurrentView>,
     pub stream: Arc<dyn EventStream>,
     pub slots: Arc<dyn SlotStore>,
+    /// How far removals are carried out in the stream.
+    pub erased: Arc<dyn SlotStore>,
+    /// Between two looks at a stream that came back.
+    pub erase_settle: Duration,
     pub clock: Arc<dyn Clock>,
     /// 1 to 64 bytes.
     pub store_id: String,
@@ -32,8 +37,8 @@ impl Relay {
     /// Like [`Relay::start`]: reads the cursor and starts the relay's task on this runtime.
     ///
     /// # Errors
-    /// [`CursorError`] when the cursor is not this store's or cannot be read.
-    pub async fn start_with(ports: RelayPorts) -> Result<RelayHandle, CursorError> {
+    /// [`SlotError`] when the cursor is not this store's or cannot be read.
+    pub async fn start_with(ports: RelayPorts) -> Result<RelayHandle, SlotError> {
         let source = Source {
             log: ports.log,
             view: ports.view,
@@ -44,8 +49,10 @@ impl Relay {
                 source,
                 clock: ports.clock,
                 max_age: Duration::ZERO,
+                erased: Arc::new(ErasedMark::load(ports.erased, &ports.store_id).await?),
             },
             slots: ports.slots,
+            erase_settle: ports.erase_settle,
             store_id: ports.store_id,
             window_messages_max: ports.window_messages_max,
             lag: ports.lag,
