@@ -8,12 +8,14 @@
 //! - an unanswered operation that changes nothing is not placed at all: it may as well never be done;
 //! - a version is reached once: an unanswered operation does not take the version of which an answer
 //!   says that another operation made it, or that it looks otherwise.
+//!
+//! What histories tell of a version must be true where that version is reached.
 
 mod line;
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::model::{Fields, Input, Operation, Outcome, Output, State};
+use crate::model::{Change, Fields, Input, Operation, Outcome, Output, State, Told};
 use line::{Entry, Line};
 
 /// What one check may cost.
@@ -42,14 +44,14 @@ pub(crate) enum Verdict {
     Undecided(String),
 }
 
-/// Checks the history of one user, which starts absent.
-pub(crate) fn check(history: &[Operation], bounds: Bounds) -> Verdict {
-    let mut search = Search::new(history);
-    search.run(bounds)
+/// Checks the history of one user, which starts absent; every change is as `told`, where that tells it.
+pub(crate) fn check(history: &[Operation], told: &Told, bounds: Bounds) -> Verdict {
+    Search::new(history, told).run(bounds)
 }
 
 struct Search<'a> {
     history: &'a [Operation],
+    told: &'a Told,
     facts: Facts<'a>,
     line: Line,
     placed: Placed,
@@ -69,10 +71,11 @@ struct Frame {
 }
 
 impl<'a> Search<'a> {
-    fn new(history: &'a [Operation]) -> Search<'a> {
+    fn new(history: &'a [Operation], told: &'a Told) -> Search<'a> {
         let known = |operation: &&Operation| operation.outcome != Outcome::Maybe;
         Search {
             history,
+            told,
             facts: Facts::of(history),
             line: Line::of(history),
             placed: Placed(vec![0; history.len().div_ceil(64)]),
@@ -92,8 +95,9 @@ impl<'a> Search<'a> {
             };
             steps += 1;
             if steps > bounds.steps_max || seen.len() >= bounds.cached_states_max {
-                let cached = seen.len();
-                return Verdict::Undecided(format!("after {steps} steps and {cached} states"));
+                let (cached, (placed, at)) = (seen.len(), &self.farthest);
+                let bound = format!("after {steps} steps and {cached} states");
+                return Verdict::Undecided(format!("{bound}; {placed} operations fit, then {at}"));
             }
             let Some(operation) = frame.untried.pop() else {
                 let gone = frame.operation;
@@ -125,7 +129,19 @@ impl<'a> Search<'a> {
             Outcome::Known { output, .. } => *output == told,
             Outcome::Maybe => after != *state && self.facts.allow(operation, &told, &after),
         };
-        fits.then_some(after)
+        (fits && self.is_as_told(state, &after)).then_some(after)
+    }
+
+    fn is_as_told(&self, before: &State, after: &State) -> bool {
+        let State::Present { version, fields } = after else {
+            return true;
+        };
+        let before = match before {
+            State::Present { fields, .. } => Some(fields.as_ref()),
+            State::Absent | State::Removed => None,
+        };
+        let is_so = |change: &Change| *change == fields.change_from(before);
+        before == Some(fields) || self.told.get(version).is_none_or(is_so)
     }
 
     /// What may come next: everything that was called before the first return.

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::model::{Input, Operation, Outcome, Output};
+use crate::model::{Input, Operation, Outcome, Output, Told};
 use crate::plan::{self, Heard, Known, below, heard};
 
 /// Short, so that a frozen service leaves operations open.
@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     /// The newest version that any client was told.
     pub(crate) version: AtomicU64,
     pub(crate) keys: Mutex<Keys>,
+    pub(crate) told: Mutex<Told>,
     pub(crate) started: Instant,
     /// Operations done in all histories.
     pub(crate) progress: watch::Sender<u64>,
@@ -115,13 +116,18 @@ impl Client {
         }
     }
 
+    /// What all clients of this user were told by histories.
+    pub(crate) fn told(&self) -> Told {
+        self.shared.told.lock().expect("it is not poisoned").clone()
+    }
+
     pub(crate) fn user(&self) -> &str {
         &self.shared.user
     }
 
     /// Does one operation to its end. Nothing is recorded of a read that was not answered.
     pub(crate) async fn record(&mut self, input: Input) -> Option<Operation> {
-        let number = match input.is_command() && below(&mut self.rng, 2) == 0 {
+        let number = match input.is_command() && below(&mut self.rng, 4) > 0 {
             true => self.keys().begin(),
             false => None,
         };
@@ -168,6 +174,10 @@ impl Client {
             };
             match told {
                 Heard::Output(output) => return (called_ns, self.known(output)),
+                Heard::History(newest, told) => {
+                    self.remember(told);
+                    return (called_ns, self.known(newest));
+                }
                 Heard::Open if key.is_none() => return (called_ns, Outcome::Maybe),
                 Heard::Open => is_open = true,
                 Heard::NotDone => {
@@ -179,6 +189,15 @@ impl Client {
             }
         }
         panic!("nobody answers client {} on {input:?}", self.number);
+    }
+
+    /// All histories tell the same.
+    fn remember(&self, told: Told) {
+        let mut before = self.shared.told.lock().expect("it is not poisoned");
+        for (version, change) in told {
+            let first = before.entry(version).or_insert_with(|| change.clone());
+            assert_eq!(*first, change, "version {version} of {}", self.shared.user);
+        }
     }
 
     fn caller_for(&self, input: &Input, key: Option<u64>) -> Caller {
@@ -194,7 +213,9 @@ impl Client {
 
     fn known(&self, output: Output) -> Outcome {
         let told = match &output {
-            Output::Seen { version, .. } | Output::Done { version } => *version,
+            Output::Seen { version, .. }
+            | Output::Newest { version }
+            | Output::Done { version } => *version,
             Output::OtherVersion { current } => *current,
             Output::NotFound | Output::AlreadyExists | Output::NotChanged => 0,
         };

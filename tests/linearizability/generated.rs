@@ -5,7 +5,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::checker::{Bounds, Verdict, check};
 use crate::known::fields;
-use crate::model::{Fields, Input, Operation, Outcome, Output, Patch, State};
+use crate::model::{Fields, Input, Operation, Outcome, Output, Patch, State, Told};
 
 const HISTORIES: u64 = 300;
 const SMALL_HISTORIES: u64 = 5_000;
@@ -118,7 +118,11 @@ fn what_was_executed_in_order_is_accepted_however_it_overlaps() {
     for seed in 0..HISTORIES {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let count = 20 + below(&mut rng, 300);
-        let verdict = check(&made(&mut rng, count).history, Bounds::default());
+        let verdict = check(
+            &made(&mut rng, count).history,
+            &Told::new(),
+            Bounds::default(),
+        );
         assert_eq!(verdict, Verdict::Linearizable, "seed {seed}");
     }
 }
@@ -165,7 +169,7 @@ fn one_value_that_is_not_true_is_refuted() {
             }
         }
         lies += 1;
-        let verdict = check(&history, Bounds::default());
+        let verdict = check(&history, &Told::new(), Bounds::default());
         assert!(
             matches!(verdict, Verdict::Refuted(_)),
             "seed {seed}: {verdict:?}"
@@ -228,7 +232,7 @@ fn a_search_without_shortcuts_comes_to_the_same_verdict() {
             }
         }
         let plain = plainly(&history, &mut Vec::new(), &State::Absent);
-        let verdict = check(&history, Bounds::default());
+        let verdict = check(&history, &Told::new(), Bounds::default());
         assert_eq!(
             verdict == Verdict::Linearizable,
             plain,

@@ -1,7 +1,7 @@
 //! Histories of which everybody can say whether they are linearizable.
 
 use crate::checker::{Bounds, Verdict, check};
-use crate::model::{Fields, Input, Operation, Outcome, Output, Patch};
+use crate::model::{Change, Fields, Input, Operation, Outcome, Output, Patch, Told};
 
 pub(crate) fn fields(name: &str) -> Fields {
     Fields {
@@ -74,12 +74,15 @@ fn maybe(called_ns: u64, input: Input) -> Operation {
 
 #[track_caller]
 fn accepted(history: &[Operation]) {
-    assert_eq!(check(history, Bounds::default()), Verdict::Linearizable);
+    assert_eq!(
+        check(history, &Told::new(), Bounds::default()),
+        Verdict::Linearizable
+    );
 }
 
 #[track_caller]
 fn refuted(history: &[Operation]) {
-    let verdict = check(history, Bounds::default());
+    let verdict = check(history, &Told::new(), Bounds::default());
     assert!(matches!(verdict, Verdict::Refuted(_)), "{verdict:?}");
 }
 
@@ -252,6 +255,42 @@ fn a_removed_user_that_comes_back_is_refuted() {
 }
 
 #[test]
+fn what_histories_tell_of_a_version_must_be_so() {
+    let history = [
+        op(0, 1, create("a"), done(1)),
+        maybe(2, patch("b")),
+        maybe(2, patch("c")),
+        op(4, 5, update("d"), done(3)),
+        op(6, 7, Input::History, Output::Newest { version: 3 }),
+    ];
+    let change = |old: Option<&str>, new: &str| {
+        let old = old.map(str::to_owned);
+        Change::from([("displayName", (old, new.to_owned()))])
+    };
+    let verdict = |two: Change, three: Change| {
+        check(
+            &history,
+            &Told::from([(2, two), (3, three)]),
+            Bounds::default(),
+        )
+    };
+    let right = verdict(change(Some("a"), "c"), change(Some("c"), "d"));
+    assert_eq!(right, Verdict::Linearizable);
+    for (two, three) in [
+        (change(Some("a"), "c"), change(Some("b"), "d")),
+        (change(Some("a"), "e"), change(Some("e"), "d")),
+        (change(None, "c"), change(Some("c"), "d")),
+        (change(Some("a"), "c"), change(Some("c"), "e")),
+    ] {
+        let verdict = verdict(two, three);
+        assert!(matches!(verdict, Verdict::Refuted(_)), "{verdict:?}");
+    }
+    let mut stale = history.to_vec();
+    stale.push(op(8, 9, Input::History, Output::Newest { version: 2 }));
+    refuted(&stale);
+}
+
+#[test]
 fn a_version_that_is_skipped_is_refuted() {
     refuted(&[
         op(0, 1, create("a"), done(1)),
@@ -270,7 +309,7 @@ fn what_cannot_be_decided_within_the_bounds_is_no_pass() {
         steps_max: 1_000,
         cached_states_max: 1_000,
     };
-    let verdict = check(&history, bounds);
+    let verdict = check(&history, &Told::new(), bounds);
     assert!(matches!(verdict, Verdict::Undecided(_)), "{verdict:?}");
     refuted(&history);
 }

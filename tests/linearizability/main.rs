@@ -14,10 +14,11 @@ mod plan;
 mod world;
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use checker::{Bounds, Verdict, check};
 use client::Planted;
-use model::{Operation, Outcome};
+use model::{Operation, Outcome, Told};
 use world::{Batch, World};
 
 const HISTORIES_DEFAULT: usize = 4;
@@ -38,10 +39,12 @@ fn every_history_has_an_order_that_explains_it() {
             operations,
             planted: None,
         };
-        for history in world.record(batch) {
-            let verdict = check(&history, Bounds::default());
-            let is_right = verdict == Verdict::Linearizable;
-            assert!(is_right, "history {checked} of SEED={seed}: {verdict:?}");
+        for (history, told) in world.record(batch) {
+            let verdict = check(&history, &told, Bounds::default());
+            if verdict != Verdict::Linearizable {
+                let file = kept(&history, &told);
+                panic!("history {checked} of SEED={seed}, kept in {file}: {verdict:?}");
+            }
             checked += 1;
             count(&history, &mut tally);
         }
@@ -69,11 +72,24 @@ fn found(bug: Planted) {
         operations: OPERATIONS_DEFAULT,
         planted: Some(bug),
     };
-    for history in World::new(seed()).record(batch) {
-        let verdict = check(&history, Bounds::default());
+    for (history, told) in World::new(seed()).record(batch) {
+        let verdict = check(&history, &told, Bounds::default());
         assert!(matches!(verdict, Verdict::Refuted(_)), "{verdict:?}");
         eprintln!("{bug:?}: {verdict:?}");
     }
+}
+
+/// Writes a history down for a look at it; returns where.
+fn kept(history: &[Operation], told: &Told) -> String {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    let target = test.ancestors().nth(3).expect("target/<profile>/deps");
+    let file = target.join("linearizability.txt");
+    let mut lines: Vec<_> = history.iter().collect();
+    lines.sort_by_key(|operation| operation.called_ns);
+    let lines = lines.iter().map(|operation| format!("{operation:?}\n"));
+    let told = told.iter().map(|change| format!("{change:?}\n"));
+    fs::write(&file, lines.chain(told).collect::<String>()).expect("it can be written");
+    file.display().to_string()
 }
 
 /// How many operations came to what.

@@ -1,5 +1,6 @@
 //! One user as the promises have it: a register with versions, and what each operation sees of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The fields that the clients change; the others stay as they were made.
@@ -34,6 +35,8 @@ pub(crate) enum State {
 pub(crate) enum Input {
     Create(Fields),
     Get,
+    /// The newest changes; what they were is in [`Told`].
+    History,
     Update {
         fields: Fields,
         expected_version: Option<u64>,
@@ -50,6 +53,8 @@ pub(crate) enum Input {
 pub(crate) enum Output {
     /// To `get`.
     Seen { version: u64, fields: Fields },
+    /// To `history`.
+    Newest { version: u64 },
     /// To a command: the version after it.
     Done { version: u64 },
     /// Refused: there is no user, or no longer.
@@ -67,6 +72,7 @@ impl Output {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Output::Seen { .. } => "seen",
+            Output::Newest { .. } => "history",
             Output::Done { .. } => "done",
             Output::NotFound => "not found",
             Output::AlreadyExists => "already exists",
@@ -88,6 +94,10 @@ impl State {
             (State::Present { version, fields }, Input::Get) => {
                 let (version, fields) = (*version, Fields::clone(fields));
                 (Output::Seen { version, fields }, self.clone())
+            }
+            (State::Present { version, .. }, Input::History) => {
+                let version = *version;
+                (Output::Newest { version }, self.clone())
             }
             (
                 State::Present { version, .. },
@@ -125,6 +135,38 @@ impl State {
         (Output::Done { version }, State::Present { version, fields })
     }
 }
+
+/// Old value, where there was one, and new value of each field that a change changed.
+pub(crate) type Change = BTreeMap<&'static str, (Option<String>, String)>;
+
+/// What histories tell of versions.
+pub(crate) type Told = BTreeMap<u64, Change>;
+
+impl Fields {
+    /// The change that makes these fields out of `before`.
+    pub(crate) fn change_from(&self, before: Option<&Fields>) -> Change {
+        let values = |of: &Fields| {
+            let Fields {
+                display_name,
+                nick_name,
+                gender,
+            } = of.clone();
+            [display_name, nick_name, gender]
+        };
+        let (old, new) = (before.map(values), values(self));
+        let mut change = Change::new();
+        for (index, (name, new)) in FIELD_NAMES.into_iter().zip(new).enumerate() {
+            let old = old.as_ref().map(|old| old[index].clone());
+            if new != old.clone().unwrap_or_default() {
+                change.insert(name, (old, new));
+            }
+        }
+        change
+    }
+}
+
+/// As `history` names them.
+pub(crate) const FIELD_NAMES: [&str; 3] = ["displayName", "nickName", "gender"];
 
 fn merged(fields: &Fields, patch: &Patch) -> Fields {
     let replaced = |old: &String, new: &Option<String>| new.as_ref().unwrap_or(old).clone();

@@ -1,18 +1,20 @@
 //! What a client does next, and how it is written on the wire.
 
 use profile_messages::Gender;
-use profile_messages::reply::{CommandReply, GetReply};
+use profile_messages::reply::{CommandReply, GetReply, HistoryReply};
 use profile_tests::caller::Answer;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use serde_json::{Value, json};
 
-use crate::model::{Fields, Input, Output, Patch};
+use crate::model::{Change, FIELD_NAMES, Fields, Input, Output, Patch, Told};
 
 const GENDERS: [&str; 3] = ["GENDER_FEMALE", "GENDER_MALE", "GENDER_DIVERSE"];
 const FIRST_NAME: &str = "Gigi";
 const LAST_NAME: &str = "Giraffe";
 const LANGUAGE: &str = "en";
+/// More than are made between two histories, mostly.
+const HISTORY_ROWS: u64 = 50;
 
 /// What a client knows when it decides.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +35,8 @@ pub(crate) fn next(rng: &mut ChaCha8Rng, known: Known, name: &str) -> Input {
         return Input::Create(fields(rng, name));
     }
     match below(rng, 100) {
-        0..45 => Input::Get,
+        0..42 => Input::Get,
+        42..45 => Input::History,
         45..70 => Input::Update {
             fields: fields(rng, name),
             expected_version: expected(rng, known.version),
@@ -89,6 +92,7 @@ impl Input {
         match self {
             Input::Create(_) => "create",
             Input::Get => "get",
+            Input::History => "history",
             Input::Update { .. } => "update",
             Input::Patch { .. } => "patch",
             Input::Remove => "remove",
@@ -96,7 +100,7 @@ impl Input {
     }
 
     pub(crate) fn is_command(&self) -> bool {
-        *self != Input::Get
+        !matches!(self, Input::Get | Input::History)
     }
 
     pub(crate) fn expected_version(&self) -> Option<u64> {
@@ -107,7 +111,7 @@ impl Input {
             | Input::Patch {
                 expected_version, ..
             } => *expected_version,
-            Input::Create(_) | Input::Get | Input::Remove => None,
+            Input::Create(_) | Input::Get | Input::History | Input::Remove => None,
         }
     }
 
@@ -135,6 +139,7 @@ impl Input {
                 body
             }
             Input::Get | Input::Remove => json!({"userId": user}),
+            Input::History => json!({"userId": user, "limit": HISTORY_ROWS}),
         }
     }
 }
@@ -154,6 +159,8 @@ fn profile(fields: &Fields) -> Value {
 #[derive(Clone, Debug)]
 pub(crate) enum Heard {
     Output(Output),
+    /// To `history`: its newest version, and the changes.
+    History(Output, Told),
     /// Certainly not done; try again.
     NotDone,
     /// Maybe done.
@@ -164,7 +171,14 @@ pub(crate) enum Heard {
 /// On an answer that this operation never has.
 pub(crate) fn heard(input: &Input, answer: &Answer) -> Heard {
     let Some(status) = answer.status else {
-        return Heard::Output(output(input, &answer.body));
+        return match input {
+            Input::History => history(&answer.body),
+            Input::Create(_)
+            | Input::Get
+            | Input::Update { .. }
+            | Input::Patch { .. }
+            | Input::Remove => Heard::Output(output(input, &answer.body)),
+        };
     };
     if answer.metadata("retry") == Some("same-key") {
         return Heard::Open;
@@ -208,4 +222,24 @@ fn output(input: &Input, body: &Value) -> Output {
         gender: Gender::name(profile.gender).to_owned(),
     };
     Output::Seen { version, fields }
+}
+
+fn history(body: &Value) -> Heard {
+    let reply: HistoryReply = serde_json::from_value(body.clone()).expect("the reply of history");
+    let newest = reply.changes.first().expect("a user has a first change");
+    let newest = Output::Newest {
+        version: newest.sequence,
+    };
+    let mut told = Told::new();
+    for change in reply.changes {
+        let mut of_version = Change::new();
+        for field in change.fields {
+            let ours = FIELD_NAMES.into_iter().find(|name| *name == field.field);
+            if let Some(name) = ours {
+                of_version.insert(name, (field.old, field.new));
+            }
+        }
+        told.insert(change.sequence, of_version);
+    }
+    Heard::History(newest, told)
 }

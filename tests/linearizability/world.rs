@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::client::{Client, Keys, Planted, Shared};
 use crate::faults::schedule;
-use crate::model::{Input, Operation};
+use crate::model::{Input, Operation, Told};
 use crate::plan::below;
 
 const CLIENTS_PER_HISTORY: usize = 5;
@@ -31,6 +31,8 @@ const CONFIG: &str = "
 [log]
 segment_bytes = 1_048_576
 group_bytes_max = 1_048_576
+[compaction]
+interval_s = 2
 [actors]
 live_actors_max = 4
 idle_passivation_ms = 100
@@ -76,7 +78,7 @@ impl World {
     }
 
     /// Records histories of as many new users, all at once, while faults happen.
-    pub(crate) fn record(&mut self, batch: Batch) -> Vec<Vec<Operation>> {
+    pub(crate) fn record(&mut self, batch: Batch) -> Vec<(Vec<Operation>, Told)> {
         self.connect(batch.histories * CLIENTS_PER_HISTORY);
         let total = batch.operations * batch.histories as u64;
         let faults = FAULTS_MIN.max(total / OPERATIONS_PER_FAULT);
@@ -134,6 +136,7 @@ impl World {
             removed_below,
             version: AtomicU64::new(0),
             keys: Keys::default().into(),
+            told: Told::new().into(),
             started: Instant::now(),
             progress: progress.clone(),
         });
@@ -155,7 +158,7 @@ impl World {
 }
 
 /// Everything that the clients of one user did, and at last one read when all is well again.
-async fn recorded(mut clients: Vec<Client>) -> Vec<Operation> {
+async fn recorded(mut clients: Vec<Client>) -> (Vec<Operation>, Told) {
     let mut last = clients[0].again();
     let mut history: Vec<_> = {
         let work: JoinSet<_> = clients.drain(..).map(Client::work).collect();
@@ -166,7 +169,7 @@ async fn recorded(mut clients: Vec<Client>) -> Vec<Operation> {
         let is_read = read.is_some();
         history.extend(read);
         if is_read {
-            return history;
+            return (history, last.told());
         }
     }
     panic!("the last read of {} is not answered", last.user());

@@ -28,9 +28,10 @@ impl Fault {
     /// The fault number `number`. A service that is killed every few minutes has no memory to grow: so
     /// that is done in the first quarter (`is_early`) only, and once at the end.
     pub(crate) fn of_turn(number: usize, is_early: bool) -> Fault {
-        match IN_TURN[number % IN_TURN.len()] {
-            Fault::KillService if !is_early => Fault::KillBus,
-            fault => fault,
+        let fault = IN_TURN[number % IN_TURN.len()];
+        match fault == Fault::KillService && !is_early {
+            true => Fault::KillBus,
+            false => fault,
         }
     }
 

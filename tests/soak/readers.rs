@@ -25,13 +25,16 @@ pub(crate) struct Followed {
     pub(crate) versions: BTreeMap<String, u64>,
     /// Users with an event that is missing: only those that are removed later.
     pub(crate) gaps: BTreeMap<String, String>,
+    /// The log keeps a user's newest changes only: the first that is seen may be any.
+    starts_late: bool,
 }
 
 impl Followed {
     /// Takes in one event; those seen before come again.
     fn take(&mut self, event: &CloudEvent) {
         let (user, version) = (event.subject.clone(), event.userversion);
-        let newest = self.versions.entry(user.clone()).or_default();
+        let first = if self.starts_late { version - 1 } else { 0 };
+        let newest = self.versions.entry(user.clone()).or_insert(first);
         if version <= *newest {
             return;
         }
@@ -105,6 +108,7 @@ pub(crate) async fn replay(
 
 async fn pass(caller: &Caller, token: &watch::Receiver<String>) -> Followed {
     let (mut followed, mut after) = (Followed::default(), 0);
+    followed.starts_late = true;
     loop {
         let _ = timeout(PAGE_PAUSE, std::future::pending::<()>()).await;
         let caller = caller.with_token(&token.borrow().clone());

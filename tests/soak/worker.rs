@@ -18,8 +18,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Three minutes and more of silence.
 const ATTEMPTS_MAX: u32 = 10_000;
-/// Users of one worker that exist at a time; then each new one costs an old one.
+/// Users of one worker that exist at a time. From then on few are made and removed: the service keeps in
+/// memory what it has looked at lately, removed users too, so their number must stay as it is.
 const USERS_MAX: usize = 150;
+const RARE: u64 = 50;
 /// Commands of a user that are repeated; the service remembers twice as many.
 const REPEATED_MAX: usize = 8;
 
@@ -78,13 +80,13 @@ impl Worker {
         }
         let chosen = self.below(self.users.len() as u64) as usize;
         match self.below(100) {
-            0..5 => self.create().await,
-            5..30 => self.change(chosen, "update").await,
+            0..5 if self.users.len() < USERS_MAX || self.below(RARE) == 0 => self.create().await,
+            0..30 => self.change(chosen, "update").await,
             30..45 => self.change(chosen, "patch").await,
             45..80 => self.get(chosen).await,
             80..86 => self.list(chosen).await,
             86..92 => self.history(chosen).await,
-            92 => self.remove(chosen).await,
+            92 if self.removed.len() < 2 || self.below(RARE) == 0 => self.remove(chosen).await,
             _ => self.repeat(chosen).await,
         }
     }

@@ -33,6 +33,8 @@ const CONFIG: &str = r#"
 segment_bytes = 16_777_216
 [view]
 cache_bytes = 16_777_216
+[compaction]
+interval_s = 20
 [auth.roles]
 ORG_OWNER = ["user.read", "user.write", "events.read"]
 "#;
