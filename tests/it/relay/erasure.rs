@@ -91,6 +91,7 @@ async fn a_server_killed_while_events_are_erased_ends_without_them() {
     let mut bench = Bench::open().await;
     let relay = bench.start().await;
     bench.commit(300).await;
+    bench.caught_up(&relay).await;
     bench.commit_as("u-1", EventKind::Removed).await;
     bench.caught_up(&relay).await;
     let end = removal_of(&bench, "u-1").await;
@@ -109,6 +110,7 @@ async fn a_relay_that_ends_while_events_are_erased_goes_on_with_it() {
     let mut bench = Bench::open().await;
     let mut relay = bench.start().await;
     bench.commit(90).await;
+    bench.caught_up(&relay).await;
     bench.commit_as("u-1", EventKind::Removed).await;
     bench.caught_up(&relay).await;
     let end = removal_of(&bench, "u-1").await;
@@ -134,6 +136,7 @@ async fn a_stream_that_refuses_deletes_is_served_and_its_successor_is_erased() {
     bench.jetstream.create_stream(theirs).await.unwrap();
     let relay = bench.start().await;
     bench.commit(30).await;
+    bench.caught_up(&relay).await;
     bench.commit_as("u-1", EventKind::Removed).await;
     bench.commit_as("u-2", EventKind::Changed).await;
     bench.caught_up(&relay).await;
