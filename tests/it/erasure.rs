@@ -75,6 +75,9 @@ impl Bench {
                 bench.owner.call("patch", change(number, count)).await.ok();
             }
         }
+        let newest = format!("goneword-nick-{}-{}", USERS - 2, CHANGES - 1);
+        let in_stream = |bench: &Bench| !files_with(&bench.server.store(), &[&newest]).is_empty();
+        assert!(bench.until(in_stream).await, "{}", bench.service.log());
         bench
     }
 
@@ -93,15 +96,23 @@ impl Bench {
     }
 
     async fn until_gone(&self) {
-        let gone = async {
-            while !self.files_with(&GONE).is_empty() {
+        let gone = self.until(|bench| bench.files_with(&GONE).is_empty());
+        assert!(
+            gone.await,
+            "{:#?}\n{}",
+            self.files_with(&GONE),
+            self.service.log()
+        );
+    }
+
+    /// Whether it came to be in time; only a look at the files can tell.
+    async fn until(&self, done: impl Fn(&Bench) -> bool) -> bool {
+        let waiting = async {
+            while !done(self) {
                 tokio::time::sleep(LOOK_INTERVAL).await;
             }
         };
-        if tokio::time::timeout(WAIT_MAX, gone).await.is_err() {
-            let left = self.files_with(&GONE);
-            panic!("{left:#?}\n{}", self.service.log());
-        }
+        tokio::time::timeout(WAIT_MAX, waiting).await.is_ok()
     }
 
     /// Who was not removed has everything; of the others the tombstone stays.

@@ -37,8 +37,8 @@ pub enum Kind {
     /// `data/relay`: how far the stream has acknowledged the log. The second number is the stream
     /// sequence, the same number.
     Cursor,
-    /// `data/erased`: how far removals are carried out in the stream. The second number is up to where
-    /// that was looked at last; less than the position after the stream came back with older messages.
+    /// `data/erased`: how far removals are carried out in the stream. The second number is the same, or 0
+    /// when the stream came back with older messages and that has to be looked at once more.
     Erased,
 }
 
@@ -53,7 +53,7 @@ impl Kind {
     fn holds(self, marks: Marks) -> bool {
         match self {
             Kind::Cursor => marks.position.0 == marks.second,
-            Kind::Erased => marks.second <= marks.position.0,
+            Kind::Erased => marks.second == marks.position.0 || marks.second == 0,
         }
     }
 

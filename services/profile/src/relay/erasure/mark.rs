@@ -7,9 +7,9 @@ use tokio::sync::{Mutex, watch};
 
 use crate::relay::slots::{Kind, Marks, SlotError, SlotStore, Slots};
 
-/// Two positions. Up to `through` every removal is carried out for good; it never goes back. Up to
-/// `looked` that was looked at since the stream last came back with less than it had; it never lies
-/// behind `through`, but before it while the eraser looks at old removals once more.
+/// Up to `through` every removal is carried out for good; it never goes back. The file also says whether
+/// that was seen to be so since the stream last came back with less than it had: the second number is
+/// then the same, else 0.
 #[derive(Debug)]
 pub(in crate::relay) struct ErasedMark {
     slots: Mutex<Slots>,
@@ -43,10 +43,10 @@ impl ErasedMark {
         self.through.subscribe()
     }
 
-    /// Up to where was looked at, as it is on disk.
-    pub(super) async fn looked(&self) -> Position {
+    /// Whether nothing up to the mark has to be looked at once more, as it is on disk.
+    pub(super) async fn is_swept(&self) -> bool {
         let written = self.slots.lock().await.written();
-        Position(written.map_or(0, |marks| marks.second))
+        written.is_none_or(|marks| marks.second == marks.position.0)
     }
 
     pub(super) fn watch_turn(&self) -> watch::Receiver<u64> {
@@ -76,17 +76,16 @@ impl ErasedMark {
         }
     }
 
-    /// Every removal up to `looked` is carried out, as was seen in this `turn`. Says whether it is on
-    /// disk now.
-    pub(super) async fn advance(&self, turn: u64, looked: Position) -> bool {
+    /// Every removal after the mark and up to `through` is carried out, as was seen in this `turn`; and
+    /// whether those before are. Says whether it is on disk now.
+    pub(super) async fn advance(&self, turn: u64, through: Position, is_swept: bool) -> bool {
         let mut slots = self.slots.lock().await;
         if turn != self.turn() {
             return true;
         }
-        let marks = Marks {
-            position: looked.max(self.through()),
-            second: looked.0,
-        };
+        let position = through.max(self.through());
+        let second = if is_swept { position.0 } else { 0 };
+        let marks = Marks { position, second };
         if slots.written() == Some(marks) {
             return true;
         }

@@ -9,9 +9,9 @@ use profile_messages::subject;
 use super::super::reconcile::Refusal;
 use super::super::stream::EventStream;
 use super::super::{RelayHandle, RelayState};
-use super::caught_up;
 use super::model::Faults;
 use super::world::{SETTLE, World};
+use super::{SEEDS, caught_up};
 
 /// Waits until everything that was removed is erased for good: a bound, not a guess.
 pub(super) async fn quiet(world: &World, relay: &RelayHandle) {
@@ -84,6 +84,53 @@ async fn what_a_server_brings_back_within_the_settle_time_is_erased_again() {
     world.model.bring_back(SETTLE);
     quiet(&world, &relay).await;
     assert_all_erased(&world);
+}
+
+/// One life in which many are removed, and the server brings back what it may.
+async fn live(seed: u64) {
+    let mut world = World::new(seed, Faults::default());
+    let mut relay = world.start().await;
+    world.commit(100..200);
+    caught_up(&world, &relay).await;
+    for _ in 0..15 {
+        match world.random(7) {
+            0 | 1 => {
+                world.remove_somebody();
+                world.commit(1..10);
+            }
+            2 | 3 => {
+                let seconds = world.random(SETTLE.as_secs());
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
+            4 => world.model.bring_back(SETTLE),
+            5 => {
+                drop(relay);
+                relay = world.start().await;
+            }
+            _ => {
+                let messages = world.random(20) * world.random(2);
+                world.model.lose_tail(messages);
+            }
+        }
+    }
+    // Many, since those of removed users come to nothing.
+    world.commit(20..21);
+    world.model.heal();
+    caught_up(&world, &relay).await;
+    world.model.bring_back(SETTLE);
+    quiet(&world, &relay).await;
+    relay.stop().await;
+    let nothing = Vec::<String>::new();
+    assert_eq!(world.check(), nothing, "seed {seed}");
+    let left = world.check_erased(Position(u64::MAX));
+    assert_eq!(left, nothing, "seed {seed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_server_brings_back_nothing_of_a_removed_user_stays() {
+    for seed in 0..SEEDS {
+        live(seed).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
