@@ -44,11 +44,12 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    pub(crate) fn from_env() -> Size {
+    /// `UPDATES` and `USERS`; without them ten updates for each of so many users.
+    pub(crate) fn from_env(users_default: u64) -> Size {
         let number = |name: &str, default: u64| {
             std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
         };
-        let updates = number("UPDATES", 30_000);
+        let updates = number("UPDATES", 10 * users_default);
         let is_long = updates >= LONG_UPDATES;
         // A small log in as many segments as a large one has.
         let (segment_bytes, group_commits) = if is_long {
@@ -59,7 +60,7 @@ impl Size {
         Size {
             updates,
             group_commits,
-            users: number("USERS", 3_000),
+            users: number("USERS", users_default),
             segment_bytes,
         }
     }
