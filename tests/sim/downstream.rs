@@ -100,11 +100,22 @@ impl Downstream {
             return;
         }
         match self.dice.below(8) {
-            0 => self.stream.wipe(),
+            0 => self.wipe(),
             1 => self.slots.lose(),
             2..5 => self.consumer.forget_acks(),
             _ => self.stream.lose_tail(u64::from(self.dice.below(20))),
         }
+    }
+
+    /// Somebody deletes the stream, and with it what it knows of the consumer.
+    pub(crate) fn wipe(&mut self) {
+        self.stream.wipe();
+        self.consumer.starts_over();
+    }
+
+    /// From now on the relay's cursor stays where it is on disk.
+    pub(crate) fn freeze_the_cursor(&self) {
+        self.slots.freeze();
     }
 
     /// The consumer takes what there is.
