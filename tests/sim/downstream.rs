@@ -164,7 +164,7 @@ impl Downstream {
                 format!("I8: {events} events, {bytes} bytes behind at the end of the log")
             })?;
         } else {
-            tokio::time::sleep(bound).await;
+            crate::clock::pass(bound).await;
         }
         // What a stream lost of its own accord while the relay had nothing to send is seen at the next
         // event, not before: until then the stream is behind by that.

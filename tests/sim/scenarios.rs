@@ -91,7 +91,7 @@ async fn an_event_that_was_withheld_once_stays_withheld() {
     story.somebody_new().await;
     story.settles().await;
     // The cursor is written with a pause in between.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    crate::clock::pass(std::time::Duration::from_secs(1)).await;
     story.downstream.freeze_the_cursor();
     let gone = story.somebody_new().await;
     let removal = Wish {
@@ -101,7 +101,7 @@ async fn an_event_that_was_withheld_once_stays_withheld() {
     };
     story.commit(&removal).await;
     // The relay sends both; the consumer is not there yet.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    crate::clock::pass(std::time::Duration::from_secs(1)).await;
     story.downstream.wipe();
     story.somebody_new().await;
     story.settles().await;
