@@ -61,6 +61,11 @@ impl Consumer {
         self.next_sequence = self.next_sequence.saturating_sub(back).max(1);
     }
 
+    /// A stream that was made anew does not know how far this consumer was.
+    pub(crate) fn starts_over(&mut self) {
+        self.next_sequence = 1;
+    }
+
     /// Reads the stream to its end.
     pub(crate) fn read(&mut self, stream: &SimStream, ledger: &Ledger) -> Result<(), String> {
         loop {

@@ -107,11 +107,22 @@ impl Downstream {
             return;
         }
         match self.dice.below(8) {
-            0 => self.stream.wipe(),
+            0 => self.wipe(),
             1 => self.slots.lose(),
             2..5 => self.consumer.forget_acks(),
             _ => self.stream.lose_tail(u64::from(self.dice.below(20))),
         }
+    }
+
+    /// Somebody deletes the stream, and with it what it knows of the consumer.
+    pub(crate) fn wipe(&mut self) {
+        self.stream.wipe();
+        self.consumer.starts_over();
+    }
+
+    /// From now on the relay's cursor stays where it is on disk.
+    pub(crate) fn freeze_the_cursor(&self) {
+        self.slots.freeze();
     }
 
     /// The consumer takes what there is.
@@ -161,7 +172,7 @@ impl Downstream {
                 format!("I8: {events} events, {bytes} bytes behind at the end of the log")
             })?;
         } else {
-            tokio::time::sleep(bound).await;
+            crate::clock::pass(bound).await;
         }
         // What a stream lost of its own accord while the relay had nothing to send is seen at the next
         // event, not before: until then the stream is behind by that.

@@ -146,7 +146,7 @@ impl FaultyLog {
             let bound = faults.group_us_max;
             (number, faults.dice.below(bound))
         };
-        tokio::time::sleep(std::time::Duration::from_micros(u64::from(wait_us))).await;
+        crate::clock::pass(std::time::Duration::from_micros(u64::from(wait_us))).await;
         number
     }
 

@@ -19,6 +19,7 @@ mod orders;
 mod planted;
 mod process;
 mod requests;
+mod scenarios;
 mod service_checks;
 mod service_world;
 mod slots;

@@ -146,7 +146,7 @@ impl World {
             died = tokio::select! {
                 biased;
                 () = self.log.died() => true,
-                () = tokio::time::sleep(time) => false,
+                () = crate::clock::pass(time) => false,
             };
             self.look(&process).await?;
             self.something_happens().await?;
@@ -358,7 +358,7 @@ impl World {
             if self.under_way.is_empty() {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            crate::clock::pass(Duration::from_millis(1)).await;
         }
         let waiting: Vec<_> = self.under_way.keys().collect();
         Err(format!("I8: {waiting:?} are never answered"))
@@ -380,7 +380,7 @@ impl World {
             if self.conversation.counts.overloaded == overloaded {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            crate::clock::pass(Duration::from_millis(100)).await;
         }
         Err(format!("I8: {key} is refused for ever"))
     }

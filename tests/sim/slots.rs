@@ -15,6 +15,7 @@ pub(crate) struct SimSlots(Mutex<Inner>);
 struct Inner {
     dice: Dice,
     healed: bool,
+    frozen: bool,
     bytes: Vec<u8>,
     dead: bool,
 }
@@ -24,6 +25,7 @@ impl SimSlots {
         SimSlots(Mutex::new(Inner {
             dice,
             healed: false,
+            frozen: false,
             bytes: Vec::new(),
             dead: false,
         }))
@@ -31,6 +33,11 @@ impl SimSlots {
 
     pub(crate) fn heal(&self) {
         self.0.lock().unwrap().healed = true;
+    }
+
+    /// Nothing can be written any more.
+    pub(crate) fn freeze(&self) {
+        self.0.lock().unwrap().frozen = true;
     }
 
     /// Whether the relay died in a write since the last look.
@@ -63,9 +70,10 @@ impl SlotStore for SimSlots {
     async fn store(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
         {
             let mut inner = self.0.lock().unwrap();
-            let draw = match inner.healed {
-                true => 100,
-                false => inner.dice.below(100),
+            let draw = match (inner.frozen, inner.healed) {
+                (true, _) => 0,
+                (false, true) => 100,
+                (false, false) => inner.dice.below(100),
             };
             match draw {
                 0..5 => return Err(io::Error::other("not written")),

@@ -216,7 +216,7 @@ impl EventStream for SimStream {
 
 fn no_answer() -> AckFuture {
     async {
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        crate::clock::pass(Duration::from_secs(5)).await;
         Err(StreamError::Unavailable("no answer in time".to_owned()))
     }
     .boxed()

@@ -185,7 +185,7 @@ impl World {
     async fn let_time_pass(&mut self) {
         let scale = [1, 100, 10_000][self.dice.below(3) as usize];
         let time = Duration::from_millis(u64::from(self.dice.below(scale)));
-        tokio::time::sleep(time).await;
+        crate::clock::pass(time).await;
     }
 
     async fn send(&mut self, wish: Wish) -> Result<(), String> {

@@ -36,9 +36,9 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The messages right after `after`; empty at the end of the log. Up to `refill` stands for
-    /// what the stream had acknowledged before: there a removed user's event is withheld, and a commit
-    /// that the log keeps no more has a placeholder.
+    /// The messages right after `after`; empty at the end of the log. A removed user's event is
+    /// withheld. Up to `refill` stands for what the stream had acknowledged before: there a commit that
+    /// the log keeps no more has a placeholder.
     pub(super) async fn messages_after(
         &self,
         after: Position,
@@ -63,7 +63,8 @@ impl Source {
                 }
             }
             last = record.position;
-            let withheld = last <= refill && self.may_be_withheld(&record)?;
+            // Not only in a refill: with an older cursor, what was withheld once would come back.
+            let withheld = self.may_be_withheld(&record)?;
             let message = if withheld {
                 EventMessage::withheld(&record)
             } else {
