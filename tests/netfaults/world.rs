@@ -10,7 +10,7 @@ use profile_tests::service::Service;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet, block_in_place};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval};
 
 use crate::check::{Log, Message};
@@ -108,7 +108,7 @@ impl World {
             proxy,
             server,
         };
-        block_in_place(|| world.service.start_again());
+        blocking(|| world.service.start_again());
         world.consuming = tokio::spawn(world.consumer.clone().run());
         world.load().await;
         world
@@ -212,7 +212,7 @@ impl World {
         self.log_end().await?;
         self.log.equals(&messages, first, end)?;
         self.compared = end;
-        if !block_in_place(|| self.service.is_healthy()) {
+        if !blocking(|| self.service.is_healthy()) {
             return Err("the service is not healthy".to_owned());
         }
         Ok(took)
@@ -310,6 +310,12 @@ impl Drop for World {
     fn drop(&mut self) {
         self.consuming.abort();
     }
+}
+
+/// Work that waits for a process, on a runtime with several threads.
+#[allow(clippy::disallowed_methods)] // there is no arbiter here
+pub(crate) fn blocking<R>(work: impl FnOnce() -> R) -> R {
+    tokio::task::block_in_place(work)
 }
 
 /// The service behind the proxy, with nothing started yet, and further lines of its section `nats`.
