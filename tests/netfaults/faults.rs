@@ -323,17 +323,11 @@ async fn forged(world: &mut World) -> Result<(), String> {
 
 async fn slow_consumer(world: &mut World) -> Result<(), String> {
     let slow = SlowConsumer::subscribe(&world.server).await;
-    let noticed = |world: &World| {
-        let lines = world.server.log();
-        lines
-            .iter()
-            .filter(|line| line.contains("Slow Consumer"))
-            .count()
-    };
-    let before = noticed(world);
+    let before = world.server.log();
     for _ in 0..SLOW_CONSUMER_ROUNDS_MAX {
         world.settled(10).await?;
-        if noticed(world) > before {
+        let is_new = |line: &String| line.contains("Slow Consumer") && !before.contains(line);
+        if world.server.log().iter().any(is_new) {
             drop(slow);
             return Ok(());
         }
