@@ -72,6 +72,7 @@ async fn nothing_that_happens_to_the_bus_loses_repeats_or_forges_an_event() {
     for (fault, longest) in &longest {
         eprintln!("{fault:?}: {longest:?}");
     }
+    eprintln!("{} slow consumers were closed", world.slow_consumers_closed);
     let known = world.consumer.known();
     eprintln!(
         "{commits} commits; {:?}; {:?}; the consumer saw {} again and replayed {}",

@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) operator: Client,
     pub(crate) board: Board,
     pub(crate) consumer: Consumer,
+    /// Consumers that the server gave up because they did not read.
+    pub(crate) slow_consumers_closed: u32,
     /// A killed server stays away for so long at most.
     pub(crate) away_ms_max: u64,
     /// The first sequence that the stream must still have.
@@ -95,6 +97,7 @@ impl World {
                 auditor(&server, &service).await,
             ),
             auditor: auditor(&server, &service).await,
+            slow_consumers_closed: 0,
             away_ms_max: 1_500,
             first_kept: 1,
             orders: watch::Sender::default(),
