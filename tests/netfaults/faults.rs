@@ -9,12 +9,11 @@ use async_nats::jetstream::{self, stream::Config, stream::DiscardPolicy};
 use profile_messages::subject::EVENT_STREAM;
 use profile_tests::fault_proxy::{Direction, Role, Weather};
 use profile_tests::service::Service;
-use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 use crate::observe;
 use crate::slow_consumer::SlowConsumer;
-use crate::world::{RECOVERED_WITHIN, STORE_BYTES_MAX, World};
+use crate::world::{RECOVERED_WITHIN, STORE_BYTES_MAX, World, blocking};
 
 /// Larger than the server's pauses between two looks at a connection.
 const HELD_MS: (u64, u64) = (300, 2_500);
@@ -118,15 +117,15 @@ fn roles(world: &mut World) -> Vec<Role> {
 
 async fn server_killed(world: &mut World) -> Result<(), String> {
     let away_ms = world.number(0, world.away_ms_max);
-    block_in_place(|| world.server.kill());
+    blocking(|| world.server.kill());
     lasting(away_ms).await;
-    block_in_place(|| world.server.start_again());
+    blocking(|| world.server.start_again());
     Ok(())
 }
 
 async fn server_stopped(world: &mut World) -> Result<(), String> {
     let stopped_ms = world.number(200, 4_000);
-    block_in_place(|| world.server.pause());
+    blocking(|| world.server.pause());
     lasting(stopped_ms).await;
     world.server.resume();
     Ok(())
@@ -191,13 +190,13 @@ async fn stream_purged(world: &mut World) -> Result<(), String> {
 async fn stream_rolled_back(world: &mut World) -> Result<(), String> {
     let store = world.server.store();
     let old = store.with_extension("old");
-    block_in_place(|| {
+    blocking(|| {
         world.server.stop();
         copy(&store, &old);
         world.server.start_again();
     });
     world.settled(5).await?;
-    block_in_place(|| {
+    blocking(|| {
         world.server.stop();
         fs::remove_dir_all(&store).expect("a store that nobody uses");
         fs::rename(&old, &store).expect("a folder beside it");
@@ -275,17 +274,17 @@ async fn storage_full(world: &mut World) -> Result<(), String> {
 /// kill -9, and what else happens before it is back.
 async fn service_killed(world: &mut World) -> Result<(), String> {
     let meanwhile = world.number(0, 4);
-    block_in_place(|| world.service.kill());
+    blocking(|| world.service.kill());
     match meanwhile {
         0 => stream_deleted(world).await?,
         1 => stream_purged(world).await?,
-        2 => block_in_place(|| {
+        2 => blocking(|| {
             world.server.kill();
             world.server.start_again();
         }),
         _ => {}
     }
-    block_in_place(|| world.service.start_again());
+    blocking(|| world.service.start_again());
     Ok(())
 }
 
@@ -304,7 +303,7 @@ async fn forged(world: &mut World) -> Result<(), String> {
     let forged = jetstream.publish_with_headers(subject, headers, "{}".into());
     let forged = forged.await.map_err(|error| error.to_string())?.await;
     let sequence = forged.map_err(|error| error.to_string())?.sequence;
-    let ended = block_in_place(|| world.service.ended_within(RECOVERED_WITHIN));
+    let ended = blocking(|| world.service.ended_within(RECOVERED_WITHIN));
     let log = world.service.log();
     match ended {
         None => return Err(format!("the process goes on with a forged event:\n{log}")),
@@ -314,37 +313,33 @@ async fn forged(world: &mut World) -> Result<(), String> {
     if !log.contains(&format!("at sequence {sequence}")) {
         return Err(format!("the error does not name {sequence}:\n{log}"));
     }
-    if block_in_place(|| world.service.start_and_end()).success() {
+    if blocking(|| world.service.start_and_end()).success() {
         return Err("it started again on a forged stream".to_owned());
     }
     stream_deleted(world).await?;
-    block_in_place(|| world.service.start_again());
+    blocking(|| world.service.start_again());
     Ok(())
 }
 
 async fn slow_consumer(world: &mut World) -> Result<(), String> {
     let slow = SlowConsumer::subscribe(&world.server).await;
-    let noticed = |world: &World| {
-        let lines = world.server.log();
-        lines
-            .iter()
-            .filter(|line| line.contains("Slow Consumer"))
-            .count()
-    };
-    let before = noticed(world);
+    let before = world.server.log();
+    let is_new = |line: &String| line.contains("Slow Consumer") && !before.contains(line);
+    // The server gives it up sooner or later; the service serves on, before and after.
     for _ in 0..SLOW_CONSUMER_ROUNDS_MAX {
         world.settled(10).await?;
-        if noticed(world) > before {
-            drop(slow);
-            return Ok(());
+        if world.server.log().iter().any(is_new) {
+            world.slow_consumers_closed += 1;
+            break;
         }
     }
-    Err("the server did not notice a consumer that never reads".to_owned())
+    drop(slow);
+    Ok(())
 }
 
 fn second_store(world: &World) -> Result<(), String> {
     let mut second = Service::prepared(&world.server, "");
-    let status = block_in_place(|| second.start_and_end());
+    let status = blocking(|| second.start_and_end());
     match !status.success() && second.log().contains("belongs to the store") {
         true => Ok(()),
         false => Err(format!("a second store was not refused:\n{}", second.log())),
@@ -353,7 +348,7 @@ fn second_store(world: &World) -> Result<(), String> {
 
 fn second_instance(world: &mut World) -> Result<(), String> {
     let before = world.service.log().len();
-    let status = block_in_place(|| world.service.start_and_end());
+    let status = blocking(|| world.service.start_and_end());
     let log = world.service.log()[before..].to_owned();
     match !status.success() && log.contains("another process") {
         true => Ok(()),

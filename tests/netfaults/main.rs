@@ -23,6 +23,7 @@ use faults::Fault;
 use world::World;
 
 const FAULTS_DEFAULT: usize = 12;
+const FAULTS_BETWEEN_WORDS: usize = 20;
 /// In a long run. Beyond the relay's longest wait between two looks.
 const AWAY_MS_MAX: u64 = 12_000;
 /// Commands of each client between two faults.
@@ -49,6 +50,9 @@ async fn nothing_that_happens_to_the_bus_loses_repeats_or_forges_an_event() {
     }
     let mut longest: BTreeMap<Fault, Longest> = BTreeMap::new();
     for (number, fault) in schedule(&mut rng, faults).into_iter().enumerate() {
+        if number > 0 && number.is_multiple_of(FAULTS_BETWEEN_WORDS) {
+            eprintln!("{number} faults are over");
+        }
         let of_kind = longest.entry(fault).or_default();
         one(&mut world, fault, of_kind)
             .await
@@ -68,6 +72,7 @@ async fn nothing_that_happens_to_the_bus_loses_repeats_or_forges_an_event() {
     for (fault, longest) in &longest {
         eprintln!("{fault:?}: {longest:?}");
     }
+    eprintln!("{} slow consumers were closed", world.slow_consumers_closed);
     let known = world.consumer.known();
     eprintln!(
         "{commits} commits; {:?}; {:?}; the consumer saw {} again and replayed {}",

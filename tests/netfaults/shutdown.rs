@@ -7,10 +7,9 @@ use std::time::Duration;
 use profile_tests::fault_proxy::{FaultProxy, Role, Weather};
 use profile_tests::nats_server::{NatsServer, NatsUser};
 use profile_tests::service::Service;
-use tokio::task::block_in_place;
 use tokio::time::{Instant, interval};
 
-use crate::world::{connect, prepared, server_options};
+use crate::world::{blocking, connect, prepared, server_options};
 
 /// The drain's bound and a few round trips that nobody answers.
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
@@ -24,7 +23,7 @@ const SEEN_WITHIN: Duration = Duration::from_secs(20);
 
 fn stopped(service: &mut Service, bound: Duration) -> (ExitStatus, Duration) {
     let start = Instant::now();
-    let ended = block_in_place(|| service.stop_within(bound));
+    let ended = blocking(|| service.stop_within(bound));
     let status = ended.unwrap_or_else(|| panic!("it hangs at its end:\n{}", service.log()));
     (status, start.elapsed())
 }
@@ -34,13 +33,13 @@ async fn a_process_ends_in_order_while_its_bus_is_away() {
     let mut server = NatsServer::start(server_options());
     let proxy = FaultProxy::start(server.address()).await;
     let mut service = prepared(&proxy, "");
-    block_in_place(|| service.start_again());
+    blocking(|| service.start_again());
     server.pause();
     let (status, frozen) = stopped(&mut service, STOPPED_IDLE_WITHIN);
     assert!(status.success(), "{}", service.log());
     server.resume();
-    block_in_place(|| service.start_again());
-    block_in_place(|| server.kill());
+    blocking(|| service.start_again());
+    blocking(|| server.kill());
     let (status, killed) = stopped(&mut service, STOPPED_IDLE_WITHIN);
     assert!(status.success(), "{}", service.log());
     eprintln!("ended {frozen:?} after SIGTERM with a frozen server, {killed:?} with none");
@@ -89,7 +88,7 @@ async fn a_process_whose_answers_cannot_leave_neither_grows_nor_hangs() {
     let server = NatsServer::start(server_options());
     let proxy = FaultProxy::start(server.address()).await;
     let mut service = prepared(&proxy, "in_flight_requests_max = 1\n");
-    block_in_place(|| service.start_again());
+    blocking(|| service.start_again());
     let away = Weather {
         held_to_server: true,
         held_to_service: true,

@@ -10,7 +10,7 @@ use profile_tests::service::Service;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet, block_in_place};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval};
 
 use crate::check::{Log, Message};
@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) operator: Client,
     pub(crate) board: Board,
     pub(crate) consumer: Consumer,
+    /// Consumers that the server gave up because they did not read.
+    pub(crate) slow_consumers_closed: u32,
     /// A killed server stays away for so long at most.
     pub(crate) away_ms_max: u64,
     /// The first sequence that the stream must still have.
@@ -95,6 +97,7 @@ impl World {
                 auditor(&server, &service).await,
             ),
             auditor: auditor(&server, &service).await,
+            slow_consumers_closed: 0,
             away_ms_max: 1_500,
             first_kept: 1,
             orders: watch::Sender::default(),
@@ -108,7 +111,7 @@ impl World {
             proxy,
             server,
         };
-        block_in_place(|| world.service.start_again());
+        blocking(|| world.service.start_again());
         world.consuming = tokio::spawn(world.consumer.clone().run());
         world.load().await;
         world
@@ -212,7 +215,7 @@ impl World {
         self.log_end().await?;
         self.log.equals(&messages, first, end)?;
         self.compared = end;
-        if !block_in_place(|| self.service.is_healthy()) {
+        if !blocking(|| self.service.is_healthy()) {
             return Err("the service is not healthy".to_owned());
         }
         Ok(took)
@@ -310,6 +313,12 @@ impl Drop for World {
     fn drop(&mut self) {
         self.consuming.abort();
     }
+}
+
+/// Work that waits for a process, on a runtime with several threads.
+#[allow(clippy::disallowed_methods)] // there is no arbiter here
+pub(crate) fn blocking<R>(work: impl FnOnce() -> R) -> R {
+    tokio::task::block_in_place(work)
 }
 
 /// The service behind the proxy, with nothing started yet, and further lines of its section `nats`.
