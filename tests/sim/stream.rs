@@ -7,9 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use profile::relay::message::EventMessage;
-use profile::relay::stream::{
-    Ack, AckFuture, Erasure, EventStream, StreamError, StreamState,
-};
+use profile::relay::stream::{Ack, AckFuture, Erasure, EventStream, StreamError, StreamState};
 
 use crate::dice::Dice;
 
