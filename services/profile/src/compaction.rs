@@ -86,12 +86,13 @@ impl Compaction {
         let task = tokio::spawn(async move {
             let mut pause = self.options.interval.min(FIRST_PASS_AFTER_MAX);
             loop {
-                let pass = async {
-                    tokio::time::sleep(pause).await;
-                    tell(&self.pass().await);
-                };
+                let stop = stopped.wait_for(|stop| *stop);
+                if tokio::time::timeout(pause, stop).await.is_ok() {
+                    return;
+                }
+                pause = self.options.interval;
                 tokio::select! {
-                    () = pass => pause = self.options.interval,
+                    outcome = self.pass() => tell(&outcome),
                     _ = stopped.wait_for(|stop| *stop) => return,
                 }
             }
