@@ -36,11 +36,6 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The last position up to and with this frame.
-    pub(crate) fn last(&self) -> Position {
-        self.header.last()
-    }
-
     /// Its records; their positions ascend within the frame.
     pub(crate) fn records(&self) -> impl Iterator<Item = Result<Record, OpenError>> + use<'a> {
         let frame = *self;
