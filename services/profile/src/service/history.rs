@@ -141,3 +141,30 @@ fn value(fields: &ProfileFields, name: &str) -> String {
         _ => Gender::name(fields.gender).to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::commit_log::Head;
+    use crate::commit_log::conformance::{commit, user};
+
+    #[test]
+    fn the_oldest_kept_change_tells_what_its_event_names_and_no_old_value() {
+        let before = Head {
+            version: profile_messages::Version(4),
+            position: Position(9),
+        };
+        let golden = include_bytes!("../../../../messages/golden/event-changed-names.json");
+        let mut record = commit(&user(1), before, 0).into_record(Position(12));
+        record.event = Bytes::from_static(golden);
+        let change = oldest_kept_change(&record);
+        assert_eq!((change.sequence, change.kind.as_str()), (5, "changed"));
+        let told = change.fields.iter();
+        let told: Vec<_> = told.map(|it| (it.field.as_str(), it.old.clone())).collect();
+        let names = ["nickName", "preferredLanguage", "gender"];
+        assert_eq!(told, names.map(|name| (name, None)));
+        assert_eq!(change.fields[1].new, "de");
+    }
+}

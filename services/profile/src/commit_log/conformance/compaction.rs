@@ -29,7 +29,7 @@ impl Retention for KeepNewest {
         if self.erased.contains(&record.user) {
             return Ok(Fate::Erased);
         }
-        let is_kept = record.version.0 + self.versions > head.version.0;
+        let is_kept = record.version.0.saturating_add(self.versions) > head.version.0;
         Ok(if is_kept {
             Fate::Keep
         } else {

@@ -1,6 +1,8 @@
 //! Reads records: finds the segment by name, the frame by a sparse index that grows as segments are
 //! read, and nothing past the durable position.
 
+mod index;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,15 +12,13 @@ use profile_messages::Position;
 use profile_messages::record::Record;
 use tokio::sync::watch;
 
+use self::index::Index;
 use super::frame::{FrameCodec, FrameHeader, NotAFrame, position_of, records};
 use super::scan::FrameScanner;
 use super::segment::{HEADER_BYTES, SegmentHeader, file_name};
 use crate::commit_log::memory::ReadBudget;
 use crate::commit_log::{CompactError, ReadError, ReadLimits};
 use crate::file_system::{FileSystem, LogFile};
-
-/// One index entry for about so many bytes of a segment.
-const INDEX_GRAIN_BYTES: u64 = 32 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -38,42 +38,14 @@ struct Segment {
     index: Mutex<Index>,
 }
 
+/// Hears of each record, as encoded, with its position.
+pub(super) type Each<'a> = dyn FnMut(Position, &[u8]) -> Result<(), CompactError> + 'a;
+
 /// A segment that nothing is appended to any more, with its last position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sealed {
     pub(super) header: SegmentHeader,
     pub(super) last: Position,
-}
-
-/// Places of some frames: a frame's first position and its offset.
-#[derive(Debug)]
-struct Index {
-    sparse: Vec<(Position, u64)>,
-    /// The frame behind the last one that was read.
-    next: (Position, u64),
-}
-
-impl Index {
-    /// The nearest known frame that begins at or before `wanted`.
-    fn place(&self, wanted: Position) -> (Position, u64) {
-        if self.next.0 <= wanted {
-            return self.next;
-        }
-        let behind = self.sparse.partition_point(|(first, _)| *first <= wanted);
-        let found = self.sparse.get(behind.saturating_sub(1)).copied();
-        found.unwrap_or(self.next)
-    }
-
-    fn passed(&mut self, frame: &FrameHeader, offset: u64) {
-        if offset != self.next.1 {
-            return;
-        }
-        let last_entry = self.sparse.last().map_or(0, |(_, offset)| *offset);
-        if offset >= last_entry + INDEX_GRAIN_BYTES {
-            self.sparse.push((frame.first, offset));
-        }
-        self.next = (frame.last().next(), offset + frame.stride() as u64);
-    }
 }
 
 impl Reader {
@@ -226,7 +198,7 @@ impl Reader {
     pub(super) fn each_record(
         &self,
         sealed: &Sealed,
-        each: &mut dyn FnMut(Position, &[u8]) -> Result<(), CompactError>,
+        each: &mut Each<'_>,
         passed: &mut dyn FnMut(u64) -> Result<(), CompactError>,
     ) -> Result<(), CompactError> {
         let name = file_name(sealed.header.first);
@@ -324,10 +296,7 @@ impl Segment {
         let start = (header.first, HEADER_BYTES as u64);
         Segment {
             header: *header,
-            index: Mutex::new(Index {
-                sparse: vec![start],
-                next: start,
-            }),
+            index: Mutex::new(Index::new(start)),
         }
     }
 

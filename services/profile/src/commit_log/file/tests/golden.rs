@@ -12,7 +12,7 @@ const FILES: [&str; 2] = ["STORE", "log/00000000000000000001.seg"];
 const FILES_2: [&str; 3] = [
     "STORE",
     "log/00000000000000000001.seg",
-    "log/00000000000000000009.seg",
+    "log/00000000000000000011.seg",
 ];
 
 /// Ids that count up, so that the same bytes are written each time.
@@ -67,7 +67,7 @@ fn write_golden(disk: &SimulatedDisk) -> Vec<Arc<Record>> {
     outcomes.into_iter().map(Result::unwrap).collect()
 }
 
-/// Two segments of four commits by two users, of which the newest of each user is kept, and one more.
+/// Two segments of five commits each, of which the newest of each of three users is kept, and a new one.
 fn write_golden_2(disk: &SimulatedDisk) -> Vec<Arc<Record>> {
     let clock = Arc::new(CountingClock::default());
     let dir = DataDir::open(Arc::new(disk.clone()), Path::new(DATA), clock).unwrap();

@@ -166,7 +166,11 @@ impl Case {
         if outcome.is_err() {
             return Ok(());
         }
-        let left = log.all().map_err(|e| e.to_string())?;
+        let left = match log.all() {
+            // The power went while the writer could not seal its segment.
+            Err(_) if self.disk.list(Path::new(DATA)).is_err() => return Ok(()),
+            left => left.map_err(|e| e.to_string())?,
+        };
         let left: HashSet<Position> = left.iter().map(|record| record.position).collect();
         let known = self.known.iter().map(|record| record.position);
         self.gone = known.filter(|position| !left.contains(position)).collect();
