@@ -12,13 +12,11 @@ use serde_json::json;
 use load::Load;
 use world::World;
 
-/// Segments as small as they may be, so that some are sealed meanwhile.
-const SMALL_SEGMENTS: &str = "[log]\nsegment_bytes = 1_048_576\ngroup_bytes_max = 65_536\n";
-const BACKUPS: usize = 5;
+const BACKUPS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backups_under_load_hold_everything_acknowledged_before_they_began() {
-    let mut world = World::start(SMALL_SEGMENTS).await;
+    let mut world = World::start("").await;
     let load = Load::start(&world.caller).await;
     let mut acked = Vec::new();
     for number in 0..BACKUPS {

@@ -20,7 +20,11 @@ pub(super) fn records(data: &Path) -> Vec<Arc<Record>> {
     let clock = Arc::new(SystemClock::default());
     let dir = DataDir::open(Arc::new(RealFiles), data, clock).expect("a data directory");
     let observer = Arc::new(HeadsInMemory::default());
-    let log = FileLog::open(FileLogOptions::default(), &dir, observer).expect("a log");
+    let options = FileLogOptions {
+        segment_bytes: 1024 * 1024,
+        ..FileLogOptions::default()
+    };
+    let log = FileLog::open(options, &dir, observer).expect("a log");
     let all = ReadLimits {
         records_max: usize::MAX,
         bytes_max: usize::MAX,

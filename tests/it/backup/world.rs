@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 const ORG: &str = "zoo";
+/// Segments as small as they may be, so that some are sealed meanwhile.
+const SMALL_SEGMENTS: &str = "[log]\nsegment_bytes = 1_048_576\ngroup_bytes_max = 65_536\n";
 const SILENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct World {
@@ -61,7 +63,7 @@ impl World {
     /// Everything but the service's process.
     pub(super) async fn prepared(extra: &str) -> World {
         let server = NatsServer::start(ServerOptions::default());
-        let service = Service::prepared(&server, extra);
+        let service = Service::prepared(&server, &format!("{SMALL_SEGMENTS}{extra}"));
         let caller = Caller::connect(&server, &service, &Identity::owner(ORG)).await;
         World {
             service,

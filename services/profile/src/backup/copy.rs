@@ -34,6 +34,15 @@ impl Look {
     }
 }
 
+/// What a file of the target holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Copied {
+    segment: Segment,
+    end: Position,
+    /// With the last word of the log.
+    is_newest: bool,
+}
+
 /// Lists the log and reads its newest segment.
 ///
 /// # Errors
@@ -146,7 +155,7 @@ pub(super) fn copy(
 fn copy_listed(
     (source, target): (&LogFiles, &LogFiles),
     look: Look,
-    copied: &mut BTreeMap<Position, (Segment, Position)>,
+    copied: &mut BTreeMap<Position, Copied>,
 ) -> Result<bool, BackupError> {
     let Look {
         segments,
@@ -158,10 +167,15 @@ fn copy_listed(
     let mut unchanged = true;
     for (segment, end) in segments.iter().zip(ends) {
         let first = segment.first();
-        if copied.get(&first) == Some(&(*segment, end)) {
+        let is_newest = segments.last() == Some(segment);
+        let wanted = Copied {
+            segment: *segment,
+            end,
+            is_newest,
+        };
+        if copied.get(&first) == Some(&wanted) {
             continue;
         }
-        let is_newest = segments.last() == Some(segment);
         let frames = match newest.take_if(|_| is_newest) {
             Some(frames) => Some(frames),
             None => source.open(segment)?,
@@ -171,8 +185,8 @@ fn copy_listed(
             continue;
         };
         copied.remove(&first);
-        copy_segment(frames, target, segment, (end, is_newest))?;
-        copied.insert(first, (*segment, end));
+        copy_segment(frames, target, &wanted)?;
+        copied.insert(first, wanted);
     }
     if unchanged {
         // What a compaction merged into an elder after it was copied.
@@ -185,13 +199,13 @@ fn copy_listed(
 }
 
 /// Copies the frames up to `end`, byte for byte.
-fn copy_segment(
-    mut frames: Frames,
-    target: &LogFiles,
-    segment: &Segment,
-    (end, is_newest): (Position, bool),
-) -> Result<(), BackupError> {
-    let mut writer = target.create(segment)?;
+fn copy_segment(mut frames: Frames, target: &LogFiles, wanted: &Copied) -> Result<(), BackupError> {
+    let Copied {
+        segment,
+        end,
+        is_newest,
+    } = *wanted;
+    let mut writer = target.create(&segment)?;
     while frames.last() < end {
         match frames.next()? {
             Some(frame) => writer.push(&frame)?,

@@ -104,7 +104,7 @@ pub async fn restore(
     if let (Some(tail), Some(survey)) = (tail, survey.as_mut())
         && survey.last > end.0
     {
-        events = take_in(tail, survey, &target, (epoch, &store.store_id)).await?;
+        events = take_in(tail, survey, &target, (end, epoch, &store.store_id)).await?;
         restored_end = Position(survey.last);
     }
     target.sync_names()?;
@@ -194,10 +194,9 @@ async fn take_in(
     tail: &dyn Tail,
     survey: &mut Survey,
     target: &LogFiles,
-    (epoch, store_id): (u32, &str),
+    (end, epoch, store_id): (Position, u32, &str),
 ) -> Result<u64, BackupError> {
     let (mut events, mut next) = (0, survey.from);
-    let end = Position(survey.from - 1);
     let mut writer = TailWriter::new(target, end, epoch)?;
     while next <= survey.last {
         let until = tail::chunk_end(next, survey.last);

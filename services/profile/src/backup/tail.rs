@@ -63,7 +63,7 @@ pub(super) struct TailUser {
 /// What the stream knows beyond the backup, looked through once.
 #[derive(Debug)]
 pub(super) struct Survey {
-    /// The first sequence behind the backup.
+    /// The first sequence behind the backup that the stream still has.
     pub(super) from: u64,
     /// The stream's last sequence; below `from` when there is nothing to take in.
     pub(super) last: u64,
@@ -83,8 +83,8 @@ pub(super) async fn survey(
     gap: super::Gap,
 ) -> Result<Survey, BackupError> {
     let state = tail.look().await?.ok_or(BackupError::NoStream)?;
-    let from = end.0 + 1;
-    if state.first > from && state.last > end.0 && gap == super::Gap::Refused {
+    let from = state.first.max(end.0 + 1);
+    if state.first > end.0 + 1 && state.last > end.0 && gap == super::Gap::Refused {
         let first = Position(state.first);
         return Err(BackupError::Gap { first, end });
     }
@@ -94,7 +94,7 @@ pub(super) async fn survey(
         epoch: state.epoch,
         users: HashMap::new(),
     };
-    let mut next = from.max(state.first);
+    let mut next = from;
     while next <= state.last {
         let until = chunk_end(next, state.last);
         for (sequence, message) in read(tail, next, until).await? {

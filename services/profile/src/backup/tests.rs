@@ -95,6 +95,15 @@ impl Opened {
     }
 }
 
+/// Ends the threads of a test also when it fails.
+struct Stop<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 fn wanted() -> Restore {
     Restore {
         from: PathBuf::from(BACKED_UP),
@@ -168,6 +177,7 @@ fn what_was_acknowledged_before_the_backup_began_is_in_it_whatever_the_writer_do
                 acknowledged.store(record.position.0, order);
             }
         });
+        let _stop = Stop(&stop);
         for number in 0..12 {
             let before = acknowledged.load(order);
             let to = PathBuf::from(format!("{BACKED_UP}-{number}"));
@@ -175,7 +185,6 @@ fn what_was_acknowledged_before_the_backup_began_is_in_it_whatever_the_writer_do
             assert!(manifest.end >= before, "{manifest:?} {before}");
             assert_eq!(manifest.records, manifest.end);
         }
-        stop.store(true, order);
     });
     let all = source.all();
     for number in 0..12 {

@@ -59,6 +59,7 @@ fn a_backup_beside_commits_and_a_compaction_holds_everything_that_is_kept() {
                 compacted.fetch_add(1, SeqCst);
             }
         });
+        let _stop = Stop(&stop);
         for number in 0..BACKUPS {
             let (before, passes) = (acknowledged.load(SeqCst), compacted.load(SeqCst));
             while acknowledged.load(SeqCst) < before + 100 || compacted.load(SeqCst) == passes {
@@ -69,7 +70,6 @@ fn a_backup_beside_commits_and_a_compaction_holds_everything_that_is_kept() {
             let manifest = backup(&world.around, Path::new(DATA), &to).unwrap();
             assert!(manifest.end >= before, "{manifest:?} {before}");
         }
-        stop.store(true, SeqCst);
     });
     for number in 0..BACKUPS {
         let wanted = Restore {

@@ -336,9 +336,11 @@ fn the_new_epoch_is_above_that_of_the_stream() {
     assert_eq!(story.restore_with(&tail).unwrap().epoch, 5);
 }
 
+type Forge = fn(&mut EventMessage);
+
 #[test]
 fn what_this_store_did_not_send_is_refused_by_its_sequence() {
-    let forge: [(&str, fn(&mut EventMessage)); 6] = [
+    let forge: [(&str, Forge); 6] = [
         ("its position", |it| it.position = Some(Position(70))),
         ("its payload", |it| it.payload = "{}".into()),
         ("its source", |it| {
