@@ -24,8 +24,9 @@ use profile_tests::temp_dir::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Appends at once: they become one group.
+/// Appends at once: they become one group. Small beside a segment, so that segments get full.
 const GROUP_COMMITS: u64 = 1_000;
+const GROUP_COMMITS_SMALL: u64 = 60;
 /// Compactions beside the updates.
 const PASSES: u64 = 4;
 const LONG_UPDATES: u64 = 1_000_000;
@@ -39,6 +40,7 @@ pub(crate) struct Size {
     updates: u64,
     users: u64,
     segment_bytes: u64,
+    group_commits: u64,
 }
 
 impl Size {
@@ -46,17 +48,18 @@ impl Size {
         let number = |name: &str, default: u64| {
             std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
         };
-        let updates = number("UPDATES", 60_000);
+        let updates = number("UPDATES", 30_000);
         let is_long = updates >= LONG_UPDATES;
         // A small log in as many segments as a large one has.
-        let segment_bytes = if is_long {
-            64 * 1024 * 1024
+        let (segment_bytes, group_commits) = if is_long {
+            (64 * 1024 * 1024, GROUP_COMMITS)
         } else {
-            512 * 1024
+            (256 * 1024, GROUP_COMMITS_SMALL)
         };
         Size {
             updates,
-            users: number("USERS", 6_000),
+            group_commits,
+            users: number("USERS", 3_000),
             segment_bytes,
         }
     }
@@ -122,7 +125,7 @@ impl World {
     /// All updates, spread evenly over the users, with passes beside them, and one at the end.
     pub(crate) async fn run(&mut self) {
         let Size { updates, users, .. } = self.size;
-        let group = GROUP_COMMITS.min(users);
+        let group = self.size.group_commits.min(users);
         let mut next_pass = updates / PASSES;
         let mut done = 0;
         while done < updates {

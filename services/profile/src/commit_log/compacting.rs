@@ -38,8 +38,6 @@ pub struct CompactionReport {
     /// Lengths of their files.
     pub bytes_before: u64,
     pub bytes_after: u64,
-    /// Records that are `Erased` and still there: the next compaction drops them.
-    pub records_erased_later: u64,
 }
 
 /// Why a compaction gave up. Never the end of the log.

@@ -16,13 +16,15 @@ const EVERYTHING: ReadLimits = ReadLimits {
     bytes_max: usize::MAX,
 };
 
+type Renewed = (Result<(), String>, Vec<usize>);
+
 struct World {
     log: Arc<MemoryLog>,
     view: Arc<MemoryView>,
     cursor: watch::Sender<Option<Position>>,
     erased_through: watch::Sender<Position>,
     /// What `renew` answers, and what the log held when it was asked.
-    renewed: Arc<Mutex<(Result<(), String>, Vec<usize>)>>,
+    renewed: Arc<Mutex<Renewed>>,
     now: i64,
 }
 

@@ -58,13 +58,14 @@ struct Unfinished {
 struct Weighed {
     sealed: Sealed,
     bytes: u64,
-    bytes_after: u64,
+    kept_bytes: u64,
     holds_erased: bool,
 }
 
 impl Weighed {
     fn is_due(&self) -> bool {
-        let garbage = self.bytes.saturating_sub(self.bytes_after);
+        let bytes_after = sparse::length_at_most(self.kept_bytes);
+        let garbage = self.bytes.saturating_sub(bytes_after);
         self.holds_erased || garbage * 100 > self.bytes * GARBAGE_PERCENT_MAX
     }
 }
@@ -102,8 +103,8 @@ impl Compactor {
                 break;
             }
             let weighed = self.weigh(sealed, retention, &mut report)?;
-            let bytes: u64 = run.iter().map(|it| it.bytes_after).sum();
-            if bytes + weighed.bytes_after > self.segment_bytes {
+            let kept_bytes: u64 = run.iter().map(|it| it.kept_bytes).sum();
+            if sparse::length_at_most(kept_bytes + weighed.kept_bytes) > self.segment_bytes {
                 self.rewrite_if_due(&std::mem::take(&mut run), retention, &mut report)?;
             }
             run.push(weighed);
@@ -173,7 +174,7 @@ impl Compactor {
         Ok(Weighed {
             sealed,
             bytes: bytes.map_err(failed)?,
-            bytes_after: sparse::length_at_most(kept_bytes),
+            kept_bytes,
             holds_erased,
         })
     }

@@ -38,6 +38,9 @@ struct Segment {
     index: Mutex<Index>,
 }
 
+/// Hears of each record, as encoded, with its position.
+pub(super) type Each<'a> = dyn FnMut(Position, &[u8]) -> Result<(), CompactError> + 'a;
+
 /// A segment that nothing is appended to any more, with its last position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sealed {
@@ -195,7 +198,7 @@ impl Reader {
     pub(super) fn each_record(
         &self,
         sealed: &Sealed,
-        each: &mut dyn FnMut(Position, &[u8]) -> Result<(), CompactError>,
+        each: &mut Each<'_>,
         passed: &mut dyn FnMut(u64) -> Result<(), CompactError>,
     ) -> Result<(), CompactError> {
         let name = file_name(sealed.header.first);

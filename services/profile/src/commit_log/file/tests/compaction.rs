@@ -235,3 +235,48 @@ fn a_full_disk_ends_a_compaction_as_such() {
     assert_eq!(log.all().unwrap(), all);
     assert!(!names(&disk).contains(&segment::COMPACTED.to_owned()));
 }
+
+/// Waits in the first question until the test lets it go.
+#[derive(Debug)]
+struct Waits {
+    asked: Mutex<std::sync::mpsc::Sender<()>>,
+    go_on: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Retention for Waits {
+    fn fate(&self, _: &Record) -> Result<Fate, String> {
+        let _ = self.asked.lock().unwrap().send(());
+        let _ = self.go_on.lock().unwrap().recv();
+        Ok(Fate::Keep)
+    }
+}
+
+#[test]
+fn there_is_one_compaction_at_a_time_and_a_stop_ends_it() {
+    let disk = SimulatedDisk::new(1);
+    let observer = Arc::new(HeadsInMemory::default());
+    let log = FileLog::open(small(), &open_dir(&disk), Arc::clone(&observer) as _).unwrap();
+    for number in 0..30 {
+        let commit = commit(&user(number), Default::default(), 900);
+        futures::executor::block_on(log.append(commit)).unwrap();
+    }
+    let (asked, was_asked) = std::sync::mpsc::channel();
+    let (let_go, go_on) = std::sync::mpsc::channel();
+    let waits = Arc::new(Waits {
+        asked: Mutex::new(asked),
+        go_on: Mutex::new(go_on),
+    });
+    let everything = Position(u64::MAX);
+    let compact = || futures::executor::block_on(log.compact(everything, Arc::clone(&waits) as _));
+    let first = std::thread::scope(|scope| {
+        let first = scope.spawn(compact);
+        was_asked.recv().unwrap();
+        assert_eq!(compact(), Err(CompactError::Busy));
+        assert!(log.compaction.stop().is_some());
+        drop(let_go);
+        first.join().unwrap()
+    });
+    assert_eq!(first, Err(CompactError::Closed));
+    assert_eq!(compact(), Err(CompactError::Closed));
+    assert_eq!(*log.failed().borrow(), None);
+}
