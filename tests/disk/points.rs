@@ -91,15 +91,50 @@ const POINTS: &[Point] = &[
     },
 ];
 
+/// The kill before leaves a segment half empty: that is rewritten a second after the start.
+const COMPACTION_POINTS: &[Point] = &[
+    point("before it compacts", "kill-after:write:data/log/*.seg", 40),
+    point(
+        "while a segment is compacted",
+        "kill-after:write:data/log/compact.tmp",
+        1,
+    ),
+    point(
+        "before it is durable",
+        "kill-before:sync:data/log/compact.tmp",
+        1,
+    ),
+    point(
+        "before it takes the place",
+        "kill-before:rename:data/log/compact.tmp",
+        1,
+    ),
+    point(
+        "after it took the place",
+        "kill-after:rename:data/log/compact.tmp",
+        1,
+    ),
+];
+
 #[test]
 fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_a_named_point() {
+    killed_at(POINTS, PASSIVATING);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_process_is_killed_while_it_compacts() {
+    killed_at(COMPACTION_POINTS, "");
+}
+
+/// `extra` is configuration (TOML, whole sections).
+fn killed_at(points: &[Point], extra: &str) {
     let (rounds, seed) = (number("POINT_ROUNDS").unwrap_or(1), seed());
-    eprintln!("{rounds} rounds of {} points, SEED={seed}", POINTS.len());
+    eprintln!("{rounds} rounds of {} points, SEED={seed}", points.len());
     for round in 0..rounds {
-        let mut world = World::prepared(seed.wrapping_add(round), PASSIVATING);
+        let mut world = World::prepared(seed.wrapping_add(round), extra);
         world.service.start_again();
         assert!(world.service.stop().success());
-        for point in POINTS {
+        for point in points {
             let fault = kill_at(&mut world, point)
                 .unwrap_or_else(|broken| panic!("round {round} of SEED={seed}: {broken}"));
             eprintln!("{}: {fault}", point.name);

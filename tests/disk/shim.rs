@@ -63,6 +63,8 @@ impl BadDisk {
             ("DISK_RULES", self.rules.clone()),
             ("DISK_SEED", self.seed.to_string()),
             ("DISK_CONTROL", text(self.control.path())),
+            // Lives are short: some of them compact.
+            ("PROFILE__COMPACTION__INTERVAL_S", "1".to_owned()),
         ];
         if self.power == Power::MayFail {
             environment.push(("DISK_SIDE", text(self.side.path())));
