@@ -76,6 +76,7 @@ fn caught(promise: &str, plant: impl FnOnce(&mut Story)) {
 fn a_whole_story_passes_also_with_a_withheld_event() {
     verdict(|_| {}).unwrap();
     verdict(|story| story.stream[1].event = None).unwrap();
+    verdict(|story| drop(story.stream.remove(1))).unwrap();
 }
 
 #[test]

@@ -148,6 +148,7 @@ async fn start(parts: Parts) -> Result<RelayHandle, SlotError> {
         let _unnoticed = unnoticed;
         let relay = async {
             tokio::select! {
+                biased;
                 () = task.run() => {}
                 () = eraser.run() => {}
             }

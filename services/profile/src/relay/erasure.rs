@@ -82,6 +82,7 @@ impl Eraser {
                     Err(Trouble::Stream(error)) => {
                         let mut anew = self.mark.watch_turn();
                         tokio::select! {
+                            biased;
                             () = self.wait_out(&error, failures) => {}
                             _ = anew.wait_for(|now| *now != turn) => {}
                         }

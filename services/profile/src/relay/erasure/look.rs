@@ -261,6 +261,7 @@ impl<'a> Look<'a> {
             progress.confirmed_beyond(Position::NONE).await;
         };
         tokio::select! {
+            biased;
             () = first => {}
             () = second => {}
             _ = turn.wait_for(|turn| *turn != self.turn) => {}
