@@ -15,8 +15,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use profile_messages::Position;
@@ -112,11 +113,17 @@ pub trait SlotStore: Send + Sync + std::fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct SlotFile {
     path: PathBuf,
+    /// Whether this process has made the file's name durable. One that is found may be that of a
+    /// process which died before it did.
+    is_named: Arc<AtomicBool>,
 }
 
 impl SlotFile {
     pub fn new(path: impl Into<PathBuf>) -> SlotFile {
-        SlotFile { path: path.into() }
+        SlotFile {
+            path: path.into(),
+            is_named: Arc::default(),
+        }
     }
 }
 
@@ -132,8 +139,8 @@ impl SlotStore for SlotFile {
     }
 
     async fn store(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
-        let path = self.path.clone();
-        blocking(move || write_durably(&path, offset, &bytes)).await
+        let file = self.clone();
+        blocking(move || file.write_durably(offset, &bytes)).await
     }
 }
 
@@ -145,19 +152,23 @@ async fn blocking<T: Send + 'static>(
         .map_err(io::Error::other)?
 }
 
-fn write_durably(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    let is_new = !path.exists();
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)?;
-    file.seek(SeekFrom::Start(offset))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    match path.parent() {
-        Some(directory) if is_new => File::open(directory)?.sync_all(),
-        _ => Ok(()),
+impl SlotFile {
+    fn write_durably(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&self.path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        if let Some(directory) = self.path.parent()
+            && !self.is_named.load(Ordering::Acquire)
+        {
+            File::open(directory)?.sync_all()?;
+            self.is_named.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 }
 
