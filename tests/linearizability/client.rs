@@ -125,8 +125,11 @@ impl Client {
         &self.shared.user
     }
 
-    /// Does one operation to its end. Nothing is recorded of a read that was not answered.
-    pub(crate) async fn record(&mut self, input: Input) -> Option<Operation> {
+    /// Does one operation to its end. Nothing is recorded of a read that was not answered. An attempt
+    /// that was not answered, of a command whose answer is not remembered under its key (README,
+    /// "Limits": refusals, and a patch that changed nothing), may be carried out later still: it is an
+    /// operation of its own then.
+    pub(crate) async fn record(&mut self, input: Input) -> Vec<Operation> {
         let number = match input.is_command() && below(&mut self.rng, 4) > 0 {
             true => self.keys().begin(),
             false => None,
@@ -136,8 +139,8 @@ impl Client {
             Some(bug) if below(&mut self.rng, PLANTED_EVERY) == 0 => self.lie(bug, &input),
             Some(_) | None => None,
         };
-        let (called_ns, outcome) = match planted {
-            Some(output) => (called_ns, self.known(output)),
+        let (called_ns, outcome, is_open) = match planted {
+            Some(output) => (called_ns, self.known(output), false),
             None => self.ask(&input, number, called_ns).await,
         };
         if self.first_read.is_none()
@@ -149,18 +152,26 @@ impl Client {
         if let Some(number) = number {
             self.keys().open.remove(&number);
         }
-        let is_recorded = input.is_command() || outcome != Outcome::Maybe;
-        is_recorded.then_some(Operation {
+        let operation = |outcome| Operation {
             client: self.number,
-            input,
+            input: input.clone(),
             called_ns,
             outcome,
-        })
+        };
+        let mut recorded = Vec::new();
+        if is_open && input.is_command() && !is_remembered(&input, &outcome) {
+            recorded.push(operation(Outcome::Maybe));
+        }
+        if input.is_command() || outcome != Outcome::Maybe {
+            recorded.push(operation(outcome));
+        }
+        recorded
     }
 
     /// Asks until the outcome is known, or open without a key to ask again with. The call is moved
-    /// behind attempts that were certainly not done.
-    async fn ask(&self, input: &Input, key: Option<u64>, called_ns: u64) -> (u64, Outcome) {
+    /// behind attempts that were certainly not done. Also whether an attempt before the answered one
+    /// was left open.
+    async fn ask(&self, input: &Input, key: Option<u64>, called_ns: u64) -> (u64, Outcome, bool) {
         let caller = self.caller_for(input, key);
         let (mut called_ns, mut is_open) = (called_ns, false);
         for _ in 0..ATTEMPTS_MAX {
@@ -173,12 +184,12 @@ impl Client {
                 Ok(Err(_)) | Err(_) => Heard::Open,
             };
             match told {
-                Heard::Output(output) => return (called_ns, self.known(output)),
+                Heard::Output(output) => return (called_ns, self.known(output), is_open),
                 Heard::History(newest, told) => {
                     self.remember(told);
-                    return (called_ns, self.known(newest));
+                    return (called_ns, self.known(newest), is_open);
                 }
-                Heard::Open if key.is_none() => return (called_ns, Outcome::Maybe),
+                Heard::Open if key.is_none() => return (called_ns, Outcome::Maybe, false),
                 Heard::Open => is_open = true,
                 Heard::NotDone => {
                     pause().await;
@@ -250,6 +261,22 @@ impl Client {
     fn now_ns(&self) -> u64 {
         let since = self.shared.started.elapsed().as_nanos();
         u64::try_from(since).expect("less than 500 years")
+    }
+}
+
+/// Whether a later attempt with the same key is answered from memory instead of carried out.
+fn is_remembered(input: &Input, outcome: &Outcome) -> bool {
+    let Outcome::Known { output, .. } = outcome else {
+        return false;
+    };
+    match output {
+        Output::Done { .. } => !matches!(input, Input::Patch { .. }),
+        Output::NotFound
+        | Output::AlreadyExists
+        | Output::NotChanged
+        | Output::OtherVersion { .. }
+        | Output::Seen { .. }
+        | Output::Newest { .. } => false,
     }
 }
 
