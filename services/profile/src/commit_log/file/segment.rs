@@ -176,6 +176,11 @@ pub(super) fn list(dir: &DataDir, log_dir: &Path) -> Result<Vec<SegmentHeader>, 
         check_elder(headers.last(), &header, path)?;
         headers.push(header);
     }
+    if !left_over.is_empty() {
+        // The names that were found may be in memory only: a process was killed before it made that of a
+        // compacted segment durable. What it stands for must not go first.
+        fs.sync_dir(log_dir).map_err(failed)?;
+    }
     for path in &left_over {
         fs.remove(path)
             .map_err(|e| OpenError::io("remove", path, e))?;

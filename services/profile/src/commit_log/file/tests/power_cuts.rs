@@ -262,6 +262,15 @@ fn no_power_cut_loses_an_acknowledged_commit_or_shows_half_a_group() {
     eprintln!("{lives} lives, {} power cuts", cuts.into_inner());
 }
 
+/// Killed between the rename of a compacted segment and the sync of its name; the next start removed
+/// what it stands for, and the power cut took the name back.
+#[test]
+fn what_a_killed_compaction_replaced_goes_only_once_its_name_is_durable() {
+    for seed in [12_595, 19_942] {
+        run_case(seed, Variant::Right).unwrap();
+    }
+}
+
 #[test]
 fn the_check_catches_a_log_that_acknowledges_before_the_sync() {
     assert_caught(Variant::AcknowledgesBeforeTheSync);
