@@ -2,12 +2,13 @@
 //! with? The search of Wing & Gong (1993) with the cache of Lowe (2017), as in Porcupine: a list of
 //! calls and returns in the order of time, from which an operation is lifted when it takes its place.
 //!
-//! Three shortcuts keep the search near linear, and none of them loses an order:
+//! Four shortcuts keep the search near linear, and none of them loses an order:
 //! - an answered operation that fits and changes nothing goes next at once: if there is an order, there
 //!   is one with it here;
 //! - an unanswered operation that changes nothing is not placed at all: it may as well never be done;
 //! - a version is reached once: an unanswered operation does not take the version of which an answer
-//!   says that another operation made it, or that it looks otherwise.
+//!   says that another operation made it, or that it looks otherwise;
+//! - versions only grow: a version is not reached while an answer that tells an earlier one has no place.
 //!
 //! What histories tell of a version must be true where that version is reached.
 
@@ -57,6 +58,8 @@ struct Search<'a> {
     placed: Placed,
     /// Answered operations without a place.
     unplaced: usize,
+    /// Of those that tell a version, how many can have no place behind which version.
+    latest: BTreeMap<u64, usize>,
     /// The most that were placed at once, and where it ended.
     farthest: (usize, String),
 }
@@ -73,6 +76,10 @@ struct Frame {
 impl<'a> Search<'a> {
     fn new(history: &'a [Operation], told: &'a Told) -> Search<'a> {
         let known = |operation: &&Operation| operation.outcome != Outcome::Maybe;
+        let mut latest = BTreeMap::new();
+        for version in history.iter().filter_map(latest_version) {
+            *latest.entry(version).or_default() += 1;
+        }
         Search {
             history,
             told,
@@ -80,6 +87,7 @@ impl<'a> Search<'a> {
             line: Line::of(history),
             placed: Placed(vec![0; history.len().div_ceil(64)]),
             unplaced: history.iter().filter(known).count(),
+            latest,
             farthest: (0, "nothing fits at the start".to_owned()),
         }
     }
@@ -111,6 +119,10 @@ impl<'a> Search<'a> {
                 continue;
             };
             self.place(operation);
+            if self.is_too_late(&after) {
+                self.take_back(operation);
+                continue;
+            }
             if seen.insert((self.placed.clone(), after.clone())) {
                 let next = self.frame(after, Some(operation));
                 frames.push(next);
@@ -186,16 +198,54 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Whether some answer tells a version that is gone by in this state.
+    fn is_too_late(&self, state: &State) -> bool {
+        let Some((earliest, _)) = self.latest.first_key_value() else {
+            return false;
+        };
+        match state {
+            State::Absent => false,
+            State::Present { version, .. } => version > earliest,
+            State::Removed => true,
+        }
+    }
+
     fn place(&mut self, operation: usize) {
         self.line.lift(operation);
         self.placed.flip(operation);
+        if let Some(version) = latest_version(&self.history[operation])
+            && let Some(count) = self.latest.get_mut(&version)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.latest.remove(&version);
+            }
+        }
         self.unplaced -= usize::from(self.history[operation].outcome != Outcome::Maybe);
     }
 
     fn take_back(&mut self, operation: usize) {
         self.line.put_back(operation);
         self.placed.flip(operation);
+        if let Some(version) = latest_version(&self.history[operation]) {
+            *self.latest.entry(version).or_default() += 1;
+        }
         self.unplaced += usize::from(self.history[operation].outcome != Outcome::Maybe);
+    }
+}
+
+/// The last version of the user at which an answered operation can have its place; none if it tells none.
+fn latest_version(operation: &Operation) -> Option<u64> {
+    let Outcome::Known { output, .. } = &operation.outcome else {
+        return None;
+    };
+    match (&operation.input, output) {
+        (_, Output::Seen { version, .. } | Output::Newest { version })
+        | (_, Output::OtherVersion { current: version })
+        // It may have found everything as it wanted it.
+        | (Input::Patch { .. }, Output::Done { version }) => Some(*version),
+        (_, Output::Done { version }) => version.checked_sub(1),
+        (_, Output::NotFound | Output::AlreadyExists | Output::NotChanged) => None,
     }
 }
 

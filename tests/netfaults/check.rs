@@ -133,7 +133,7 @@ impl Log {
     }
 
     /// Whether nothing but earlier events of removed users was at these positions.
-    fn are_erased(&self, mut missing: Range<u64>) -> Result<(), String> {
+    pub(crate) fn are_erased(&self, mut missing: Range<u64>) -> Result<(), String> {
         missing.try_for_each(|position| {
             // What `replay` withholds is a removed user's too.
             let may_be_erased = self.events.get(&position).is_none_or(|told| {

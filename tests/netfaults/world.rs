@@ -236,12 +236,8 @@ impl World {
             if let Some(state) = &state
                 && state.last_sequence >= end
             {
-                if state.first_sequence > self.first_kept {
-                    return Err(format!(
-                        "the stream begins at {}, it should at {}",
-                        state.first_sequence, self.first_kept
-                    ));
-                }
+                // Only what is erased may be missing at its beginning.
+                self.log.are_erased(self.first_kept..state.first_sequence)?;
                 return Ok(start.elapsed());
             }
             if start.elapsed() > RECOVERED_WITHIN {
