@@ -1,8 +1,8 @@
 //! The commit log in files: one writer thread, one fdatasync for a group of commits.
 //!
 //! Reading order: `frame` and `segment` are the bytes, `scan` finds frames, `recovery` is what a start
-//! does, `writer` what a commit goes through, `reader` the reads, `compact` what is thrown away. This file is the adapter: the queue
-//! and the thread.
+//! does, `writer` what a commit goes through, `reader` the reads, `compact` what is thrown away. This
+//! file is the adapter: the queue and the thread.
 //!
 //! Assumed of the disk: a 512-byte sector is written whole or not at all, and a sync that returned 0
 //! has done what it says.

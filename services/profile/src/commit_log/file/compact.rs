@@ -70,6 +70,24 @@ impl Weighed {
     }
 }
 
+/// What a pass was asked for.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    until: Position,
+    retention: &'a dyn Retention,
+}
+
+impl Asked<'_> {
+    /// Nothing after `until` is dropped, even where its segment is rewritten: under traffic the segment
+    /// that was sealed for this pass ends behind it.
+    fn fate(&self, position: Position, record: &[u8]) -> Result<Fate, CompactError> {
+        if position > self.until {
+            return Ok(Fate::Keep);
+        }
+        fate(self.retention, record)
+    }
+}
+
 impl Compactor {
     pub(super) fn new(writer: &Writer) -> Compactor {
         let brake = Brake::new(
@@ -95,21 +113,22 @@ impl Compactor {
         roll: &mut dyn FnMut() -> Rolled,
     ) -> Result<CompactionReport, CompactError> {
         self.finish_names()?;
+        let asked = Asked { until, retention };
         let mut report = CompactionReport::default();
-        self.seal_erased(until, retention, roll)?;
+        self.seal_erased(asked, roll)?;
         let mut run: Vec<Weighed> = Vec::new();
         for sealed in self.reader.sealed() {
-            if sealed.last > until {
+            if sealed.header.first > until {
                 break;
             }
-            let weighed = self.weigh(sealed, retention, &mut report)?;
+            let weighed = self.weigh(sealed, asked, &mut report)?;
             let kept_bytes: u64 = run.iter().map(|it| it.kept_bytes).sum();
             if sparse::length_at_most(kept_bytes + weighed.kept_bytes) > self.segment_bytes {
-                self.rewrite_if_due(&std::mem::take(&mut run), retention, &mut report)?;
+                self.rewrite_if_due(&std::mem::take(&mut run), asked, &mut report)?;
             }
             run.push(weighed);
         }
-        self.rewrite_if_due(&run, retention, &mut report)?;
+        self.rewrite_if_due(&run, asked, &mut report)?;
         Ok(report)
     }
 
@@ -117,18 +136,16 @@ impl Compactor {
     /// what must go.
     fn seal_erased(
         &self,
-        until: Position,
-        retention: &dyn Retention,
+        asked: Asked<'_>,
         roll: &mut dyn FnMut() -> Rolled,
     ) -> Result<(), CompactError> {
         let unsealed = self.reader.unsealed();
-        let Some(unsealed) = unsealed.filter(|it| it.header.first <= until) else {
+        let Some(unsealed) = unsealed.filter(|it| it.header.first <= asked.until) else {
             return Ok(());
         };
         let mut holds_erased = false;
         let mut each = |position: Position, record: &[u8]| {
-            let is_asked = position <= until && !holds_erased;
-            holds_erased |= is_asked && fate(retention, record)? == Fate::Erased;
+            holds_erased = holds_erased || asked.fate(position, record)? == Fate::Erased;
             Ok(())
         };
         let mut passed = |bytes| self.brake.passed(bytes);
@@ -155,14 +172,14 @@ impl Compactor {
     fn weigh(
         &self,
         sealed: Sealed,
-        retention: &dyn Retention,
+        asked: Asked<'_>,
         report: &mut CompactionReport,
     ) -> Result<Weighed, CompactError> {
         let bytes = self.reader.file_bytes(sealed.header.first);
         let (mut kept_bytes, mut holds_erased) = (0, false);
-        let mut each = |_, record: &[u8]| {
+        let mut each = |position, record: &[u8]| {
             report.records_read += 1;
-            match fate(retention, record)? {
+            match asked.fate(position, record)? {
                 Fate::Keep => kept_bytes += record.len() as u64,
                 Fate::Superseded => {}
                 Fate::Erased => holds_erased = true,
@@ -182,7 +199,7 @@ impl Compactor {
     fn rewrite_if_due(
         &self,
         run: &[Weighed],
-        retention: &dyn Retention,
+        asked: Asked<'_>,
         report: &mut CompactionReport,
     ) -> Result<(), CompactError> {
         let (Some(eldest), Some(youngest)) = (run.first(), run.last()) else {
@@ -193,7 +210,7 @@ impl Compactor {
         }
         let temporary = self.log_dir.join(COMPACTED);
         let fs = self.dir.file_system();
-        let made = self.write_run(run, retention);
+        let made = self.write_run(run, asked);
         let (header, made) = made.inspect_err(|_| {
             // Give the space back; what is left of it is removed by the next attempt or start.
             let _ = fs.remove(&temporary);
@@ -223,7 +240,7 @@ impl Compactor {
     fn write_run(
         &self,
         run: &[Weighed],
-        retention: &dyn Retention,
+        asked: Asked<'_>,
     ) -> Result<(SegmentHeader, CompactionReport), CompactError> {
         let (Some(eldest), Some(youngest)) = (run.first(), run.last()) else {
             return Err(CompactError::Io("nothing to write".to_owned()));
@@ -238,7 +255,7 @@ impl Compactor {
         let mut dropped_through = before.map(|it| it.dropped_through).max();
         for Weighed { sealed, .. } in run {
             let mut each = |position, record: &[u8]| {
-                match fate(retention, record)? {
+                match asked.fate(position, record)? {
                     Fate::Keep => sparse.push(position, record).map_err(failed)?,
                     Fate::Superseded => {
                         made.records_superseded += 1;

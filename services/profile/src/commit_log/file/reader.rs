@@ -110,6 +110,9 @@ impl Reader {
         last: Position,
         rename: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
+        // The rename takes a large file's last name: its space is given back once the lock is free, since
+        // locals go in reverse order.
+        let _replaced = self.fs.open(&self.log_dir.join(file_name(header.first)));
         let mut segments = write(&self.segments);
         rename()?;
         // Before anybody can read it: who finds a hole is told so.

@@ -3,9 +3,9 @@
 //! Only the last segment is read: its header says that everything before it is durable. In it, a bad
 //! frame that a later one calls durable is damage; a bad last frame is a torn tail and is left behind.
 //! Only after a clean stop does writing go on in the same segment, once its last word is certainly
-//! durable. Otherwise the frames past the last
-//! durable-through may be in memory only (the process died, the machine lived), so they are copied into
-//! a new segment, which is synced, and which supersedes the rest of the old one.
+//! durable. Otherwise the frames past the last durable-through may be in memory only (the process died,
+//! the machine lived), so they are copied into a new segment, which is synced, and which supersedes the
+//! rest of the old one.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -96,13 +96,48 @@ fn erased_records_leave_the_segment_that_is_written_too() {
     assert_eq!(report.records_erased, 2);
     assert_eq!(log.all().unwrap(), kept(&all, &retention));
     assert_eq!(log.writer.reader.dropped_through(), Position::NONE);
-    let gone = b"actor user-1 1";
-    for name in names(&disk) {
-        let path = Path::new(DATA).join(LOG).join(name);
-        let bytes = crate::file_system::read_whole(&disk, &path, usize::MAX).unwrap();
-        assert!(!bytes.windows(gone.len()).any(|window| window == gone));
-    }
+    assert!(!is_on_disk(&disk, b"actor user-1 1"));
     assert_eq!(log.append(1, 10).unwrap().position, Position(7));
+}
+
+fn is_on_disk(disk: &SimulatedDisk, sought: &[u8]) -> bool {
+    names(disk).into_iter().any(|name| {
+        let path = Path::new(DATA).join(LOG).join(name);
+        let bytes = crate::file_system::read_whole(disk, &path, usize::MAX).unwrap();
+        bytes.windows(sought.len()).any(|window| window == sought)
+    })
+}
+
+#[test]
+fn erased_records_leave_the_segment_that_is_written_although_commits_come_before_it_is_sealed() {
+    let disk = SimulatedDisk::new(1);
+    let mut log = Steps::open(&disk).unwrap();
+    let mut all: Vec<_> = (0..6).map(|n| log.append(n % 2, 100).unwrap()).collect();
+    let until = log.durable();
+    let retention = log.keep_newest(3, &[1]);
+    let expected = kept(&all, &retention);
+    let Steps {
+        writer, compactor, ..
+    } = &mut log;
+    let mut later = Vec::new();
+    let mut roll = || {
+        for version in 0..4 {
+            let head = retention.heads.head(&user(7)).unwrap();
+            assert_eq!(head.version.0, version);
+            let (mut queue, answers) = queue_of(vec![commit(&user(7), head, 10)]);
+            writer.write_group(&mut queue);
+            later.extend(answers.into_iter().map(|it| answer_of(it).unwrap()));
+        }
+        writer.roll()
+    };
+    let report = compactor.pass(until, &retention, &mut roll).unwrap();
+    assert_eq!(report.records_erased, 2);
+    all = expected.into_iter().chain(later).collect();
+    assert_eq!(
+        log.all().unwrap(),
+        all,
+        "nothing after the bound is asked for"
+    );
 }
 
 #[test]
