@@ -163,7 +163,7 @@ fn compaction(config: &Config, storage: &Storage, relay: &RelayHandle) -> Compac
         options: options::compaction(config),
         log: Arc::clone(&storage.log) as _,
         view: Arc::clone(&storage.view) as _,
-        cursor: relay.watch_cursor(),
+        cursor: relay.watch_settled(),
         erased_through: relay.watch_erased(),
         renew: Arc::new(renew),
     }

@@ -65,7 +65,7 @@ pub fn backup(around: &Surroundings, data: &Path, to: &Path) -> Result<Manifest,
     claim(fs, to)?;
     let target = LogFiles::new(around.files.clone(), to, &store);
     make_dirs(fs, target.dir()).map_err(BackupError::io("make", target.dir()))?;
-    let through = copy::copy(&source, &target, begin)?;
+    let through = copy::copy(around, (&source, &target), begin)?;
     write_store(fs, to, &store)?;
     let counts = verify::verify(&target, through, &mut |_| Ok(()))?;
     let manifest = Manifest {

@@ -43,7 +43,8 @@ pub struct Compaction {
     pub options: CompactionOptions,
     pub log: Arc<dyn CommitLog>,
     pub view: Arc<dyn CurrentView>,
-    /// What the stream has acknowledged once, as it is on disk: nothing after it is touched.
+    /// What the stream holds: nothing after it is touched. `None` while the stream may have to be filled
+    /// again: then there is no pass.
     pub cursor: watch::Receiver<Option<Position>>,
     /// Every removal at or before this is carried out in the stream for good.
     pub erased_through: watch::Receiver<Position>,
@@ -126,6 +127,11 @@ impl Compaction {
                 ErasedRecords::Keep
             }
         };
+        // The stream may have been lost since the first look.
+        let Some(cursor) = *self.cursor.borrow() else {
+            return outcome;
+        };
+        let until = until.min(cursor);
         let retention = self.retention(erased_through, erased);
         self.log.compact(until, Arc::new(retention)).await
     }

@@ -122,7 +122,7 @@ impl Relay {
 async fn start(parts: Parts) -> Result<RelayHandle, SlotError> {
     let cursor = Cursor::load(parts.slots, &parts.store_id).await?;
     let durable = parts.context.source.log.durable();
-    let progress = Progress::new(cursor.written(), durable, parts.lag.clone());
+    let progress = Progress::new(cursor.watch_written(), durable, parts.lag.clone());
     let progress = Arc::new(progress);
     let eraser = Eraser {
         stream: parts.context.stream.clone(),
@@ -131,7 +131,7 @@ async fn start(parts: Parts) -> Result<RelayHandle, SlotError> {
         mark: parts.context.erased.clone(),
         settle: parts.erase_settle,
     };
-    let (erased, written) = (parts.context.erased.watch(), cursor.watch_written());
+    let erased = parts.context.erased.watch();
     let (stop, stopped) = watch::channel(false);
     let task = Task {
         context: parts.context,
@@ -143,6 +143,7 @@ async fn start(parts: Parts) -> Result<RelayHandle, SlotError> {
     let acked = progress.watch_cursor();
     let (ended, end) = oneshot::channel::<()>();
     let unnoticed = Unnoticed(progress.clone());
+    let settling = progress.clone();
     // One task, so that aborting it ends all.
     let task = tokio::spawn(async move {
         let _unnoticed = unnoticed;
@@ -154,12 +155,12 @@ async fn start(parts: Parts) -> Result<RelayHandle, SlotError> {
             }
             drop(ended);
         };
-        tokio::join!(relay, cursor.follow(acked, end));
+        let cursor = cursor.follow(acked, end);
+        tokio::join!(relay, cursor, settling.follow_written());
     });
     Ok(RelayHandle {
         progress,
         erased,
-        written,
         stop,
         task,
     })
@@ -187,7 +188,6 @@ impl Drop for Unnoticed {
 pub struct RelayHandle {
     progress: Arc<Progress>,
     erased: watch::Receiver<Position>,
-    written: watch::Receiver<Option<Position>>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -209,9 +209,10 @@ impl RelayHandle {
         self.erased.clone()
     }
 
-    /// The cursor as it is on disk: the stream has acknowledged everything up to here once.
-    pub fn watch_cursor(&self) -> watch::Receiver<Option<Position>> {
-        self.written.clone()
+    /// Up to here the stream holds everything, and the cursor on disk says so. `None` while that is not
+    /// known or not so: at the start, in a refill, while the stream is away, and when the relay has ended.
+    pub fn watch_settled(&self) -> watch::Receiver<Option<Position>> {
+        self.progress.watch_settled()
     }
 
     /// Waits for what is under way, writes the cursor, and ends. Bounded by the ack timeout.

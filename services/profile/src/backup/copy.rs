@@ -78,6 +78,10 @@ fn may_pass(error: &OpenError) -> bool {
 
 fn look_once(source: &LogFiles) -> Result<Option<Look>, OpenError> {
     let segments = source.list()?;
+    // Else a compaction of the time of the first listing could have judged by a segment that is not in it.
+    if source.list()? != segments {
+        return Ok(None);
+    }
     let Some(newest) = segments.last() else {
         return Ok(Some(Look {
             segments,
@@ -105,7 +109,8 @@ fn look_once(source: &LogFiles) -> Result<Option<Look>, OpenError> {
     }))
 }
 
-/// Waits until all that `begin` saw is called durable.
+/// Waits until all that `begin` saw is called durable. It stays what is copied: a later look may know of a
+/// compaction that judged by records behind its own durable position, and would miss what that dropped.
 ///
 /// # Errors
 /// [`BackupError::NotCovered`] after the bound.
@@ -114,9 +119,9 @@ pub(super) fn covered(
     source: &LogFiles,
     begin: Look,
 ) -> Result<Look, BackupError> {
-    let (position, mut look) = (begin.last, begin);
+    let (position, mut durable_through) = (begin.last, begin.durable_through);
     let give_up_at = around.clock.monotonic() + around.cover_wait_max;
-    while look.durable_through < position {
+    while durable_through < position {
         if around.clock.monotonic() >= give_up_at {
             return Err(BackupError::NotCovered {
                 position,
@@ -124,19 +129,23 @@ pub(super) fn covered(
             });
         }
         pause();
-        look = self::look(source)?;
+        durable_through = look(source)?.durable_through;
     }
-    Ok(look)
+    Ok(Look {
+        durable_through: position,
+        ..begin
+    })
 }
 
-/// Copies what `look` saw up to its durable position, or, if that changes meanwhile, what is there then;
+/// Copies what `look` saw up to its durable position, or, if that changes meanwhile, what is there then,
+/// again with all that a compaction may have judged by;
 /// returns the last position copied.
 ///
 /// # Errors
 /// [`BackupError`]: damaged, changing all the time, or no way to write.
 pub(super) fn copy(
-    source: &LogFiles,
-    target: &LogFiles,
+    around: &Surroundings,
+    (source, target): (&LogFiles, &LogFiles),
     mut look: Look,
 ) -> Result<Position, BackupError> {
     let mut copied = BTreeMap::new();
@@ -146,7 +155,7 @@ pub(super) fn copy(
             target.sync_names()?;
             return Ok(through);
         }
-        look = self::look(source)?;
+        look = covered(around, source, self::look(source)?)?;
     }
     Err(BackupError::Changing(PASSES_MAX))
 }

@@ -91,7 +91,7 @@ pub async fn restore(
             what: format!("it does not end at position {end}, as BACKUP says"),
         });
     }
-    copy::copy(&source, &target, whole)?;
+    copy::copy(around, (&source, &target), whole)?;
     let counts = verify(&target, end, &mut |record| {
         let users = survey.as_mut().map(|survey| &mut survey.users);
         if let Some(user) = users.and_then(|users| users.get_mut(&record.user)) {
@@ -101,11 +101,12 @@ pub async fn restore(
     })?;
     compare(&manifest, &counts, &wanted.from)?;
     let (mut restored_end, mut events) = (end, 0);
-    if let (Some(tail), Some(survey)) = (tail, survey.as_mut())
-        && survey.last > end.0
-    {
-        events = take_in(tail, survey, &target, (end, epoch, &store.store_id)).await?;
-        restored_end = Position(survey.last);
+    if let (Some(tail), Some(survey)) = (tail, survey.as_mut()) {
+        if survey.last > end.0 {
+            events = take_in(tail, survey, &target, (end, epoch, &store.store_id)).await?;
+            restored_end = Position(survey.last);
+        }
+        refuse_moved(tail, survey.last).await?;
     }
     target.sync_names()?;
     write_store(fs, &wanted.data, &StoreFile { epoch, ..store })?;
@@ -218,15 +219,19 @@ async fn take_in(
         writer.cover(Position(until))?;
         next = until + 1;
     }
+    // A stream that was emptied gives nothing to read, and goes on behind its last sequence all the same.
+    writer.cover(Position(survey.last))?;
     writer.finish()?;
-    let now = tail.look().await?.ok_or(BackupError::NoStream)?;
-    if now.last != survey.last {
-        return Err(BackupError::StreamMoved {
-            from: survey.last,
-            to: now.last,
-        });
-    }
     Ok(events)
+}
+
+/// Whoever still writes to the stream has events that this restore does not know.
+async fn refuse_moved(tail: &dyn Tail, from: u64) -> Result<(), BackupError> {
+    let to = tail::look(tail).await?.last;
+    if to == from {
+        return Ok(());
+    }
+    Err(BackupError::StreamMoved { from, to })
 }
 
 fn older(survey: Survey) -> Vec<(UserId, Missing)> {

@@ -82,7 +82,7 @@ pub(super) async fn survey(
     end: Position,
     gap: super::Gap,
 ) -> Result<Survey, BackupError> {
-    let state = tail.look().await?.ok_or(BackupError::NoStream)?;
+    let state = look(tail).await?;
     let from = state.first.max(end.0 + 1);
     if state.first > end.0 + 1 && state.last > end.0 && gap == super::Gap::Refused {
         let first = Position(state.first);
@@ -113,15 +113,28 @@ pub(super) fn chunk_end(from: u64, last: u64) -> u64 {
     last.min(from.saturating_add(READ_MESSAGES_MAX - 1))
 }
 
+/// Where the stream stands; asked again while the server does not answer.
+pub(super) async fn look(tail: &dyn Tail) -> Result<TailState, BackupError> {
+    let looked = answered(|| tail.look()).await?;
+    looked.ok_or(BackupError::NoStream)
+}
+
 /// One read, tried again while the server does not answer.
 pub(super) async fn read(
     tail: &dyn Tail,
     from: u64,
     to: u64,
 ) -> Result<Vec<(u64, EventMessage)>, StreamError> {
+    answered(|| tail.read(from, to)).await
+}
+
+async fn answered<T, Answer>(ask: impl Fn() -> Answer) -> Result<T, StreamError>
+where
+    Answer: Future<Output = Result<T, StreamError>>,
+{
     let mut attempt = 1;
     loop {
-        match tail.read(from, to).await {
+        match ask().await {
             Err(StreamError::Unavailable(_)) if attempt < READS_MAX => {}
             outcome => return outcome,
         }

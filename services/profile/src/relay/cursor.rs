@@ -10,11 +10,14 @@ use std::time::Duration;
 use futures::FutureExt;
 use profile_messages::Position;
 use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
 
 use super::slots::{Kind, Marks, SlotError, SlotStore, Slots};
 
 /// The cursor is written at most this often.
 const WRITE_INTERVAL_MS: u64 = 50;
+/// After a write that failed, unless there is more to write before.
+const RETRY_INTERVAL_MS: u64 = 1_000;
 
 /// The cursor as it was found, and as it is written from now on.
 #[derive(Debug)]
@@ -56,10 +59,13 @@ impl Cursor {
     ) {
         let end = end.shared();
         while end.peek().is_none() {
+            let is_behind = self.written() != *acked.borrow();
+            let retry = sleep(Duration::from_millis(RETRY_INTERVAL_MS));
             tokio::select! {
                 biased;
                 _ = acked.changed() => {}
                 _ = end.clone() => {}
+                () = retry, if is_behind => {}
             }
             let position = *acked.borrow_and_update();
             self.catch_up(position).await;

@@ -39,6 +39,9 @@ pub(super) struct Progress {
     status: watch::Sender<RelayStatus>,
     /// The highest position ever acknowledged: the cursor.
     highest: watch::Sender<Option<Position>>,
+    /// The cursor as it is on disk.
+    written: watch::Receiver<Option<Position>>,
+    settled: watch::Sender<Option<Position>>,
     durable: watch::Receiver<Position>,
     lag: Arc<RelayLag>,
     look_wanted: Notify,
@@ -59,12 +62,26 @@ fn confirmed(status: &RelayStatus) -> Option<Position> {
     }
 }
 
+/// Up to where nothing has to be sent again as far as is known: what the stream lost, or may have lost,
+/// must still be in the log when it is filled again.
+fn settled_at(written: Option<Position>, status: &RelayStatus) -> Option<Position> {
+    match status.state {
+        RelayState::Running => written.map(|written| written.min(status.acked)),
+        RelayState::Starting
+        | RelayState::Refilling
+        | RelayState::Waiting(_)
+        | RelayState::Stopped(_)
+        | RelayState::Closed => None,
+    }
+}
+
 impl Progress {
     pub(super) fn new(
-        cursor: Option<Position>,
+        written: watch::Receiver<Option<Position>>,
         durable: watch::Receiver<Position>,
         lag: Arc<RelayLag>,
     ) -> Progress {
+        let cursor = *written.borrow();
         let status = RelayStatus {
             acked: cursor.unwrap_or_default(),
             lag_events: 0,
@@ -74,6 +91,8 @@ impl Progress {
         Progress {
             status: watch::Sender::new(status),
             highest: watch::Sender::new(cursor),
+            written,
+            settled: watch::Sender::new(None),
             durable,
             lag,
             look_wanted: Notify::new(),
@@ -98,6 +117,19 @@ impl Progress {
 
     pub(super) fn watch_cursor(&self) -> watch::Receiver<Option<Position>> {
         self.highest.subscribe()
+    }
+
+    /// See [`super::RelayHandle::watch_settled`].
+    pub(super) fn watch_settled(&self) -> watch::Receiver<Option<Position>> {
+        self.settled.subscribe()
+    }
+
+    /// Lets what is settled follow the cursor on disk, until nobody writes that any more.
+    pub(super) async fn follow_written(&self) {
+        let mut written = self.written.clone();
+        while written.changed().await.is_ok() {
+            self.settle();
+        }
     }
 
     /// Up to where the stream holds what the log says; `None` while that is not known.
@@ -185,6 +217,17 @@ impl Progress {
         self.status.send_modify(|status| {
             change(status);
             self.measure(status);
+        });
+        self.settle();
+    }
+
+    fn settle(&self) {
+        self.settled.send_if_modified(|settled| {
+            // Looked at in here, so that of two callers the last one has seen the newest.
+            let now = settled_at(*self.written.borrow(), &self.status.borrow());
+            let moved = *settled != now;
+            *settled = now;
+            moved
         });
     }
 

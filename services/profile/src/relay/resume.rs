@@ -60,14 +60,14 @@ impl Context {
         match plan {
             Plan::Refuse(refusal) => Err(Trouble::Refused(refusal)),
             Plan::Create => {
-                self.erased.start_over().await;
+                self.start_over().await?;
                 let next = self.first_to_send(cursor, end).await?;
                 tracing::info!(next, "making the event stream");
                 self.stream.create(next).await?;
                 Ok(refilling(next - 1, cursor.unwrap_or(end)))
             }
             Plan::Refill { last, through } => {
-                self.erased.start_over().await;
+                self.start_over().await?;
                 if Position(last) < through {
                     tracing::warn!(last, %through, "the event stream lost events, sending them again");
                 }
@@ -77,7 +77,7 @@ impl Context {
             }
             Plan::Adopt { from, to } => {
                 if cursor.is_none() {
-                    self.erased.start_over().await;
+                    self.start_over().await?;
                 }
                 self.compare(from.max(1), to).await?;
                 self.stream.take_over().await?;
@@ -90,6 +90,16 @@ impl Context {
                 })
             }
         }
+    }
+
+    /// Nothing is sent again before it is on disk that all of it is looked at.
+    async fn start_over(&self) -> Result<(), Trouble> {
+        let written = self.erased.start_over().await;
+        written.map_err(|error| {
+            Trouble::Later(format!(
+                "the mark of what is erased is not written: {error}"
+            ))
+        })
     }
 
     /// From as far back as the stream keeps events; what was never sent is sent, however old.

@@ -173,6 +173,30 @@ async fn what_the_log_compacted_away_has_placeholders_in_a_refill() {
     assert!(!place(100).withheld && !place(401).withheld);
 }
 
+#[tokio::test(start_paused = true)]
+async fn nothing_is_settled_while_the_stream_is_filled_again() {
+    let mut world = World::new(8, Faults::none());
+    let relay = world.start().await;
+    world.commit(600..601);
+    caught_up(&world, &relay).await;
+    let mut settled = relay.watch_settled();
+    let _ = settled.wait_for(|it| *it == Some(Position(600))).await;
+    world.model.lose_tail(500);
+    world.commit(1..2);
+    let refills = |state: &RelayState| *state == RelayState::Refilling;
+    let _ = relay.watch().wait_for(|it| refills(&it.state)).await;
+    assert_eq!(*settled.borrow(), None);
+    caught_up(&world, &relay).await;
+    let end = *world.log.durable.borrow();
+    let all = settled.wait_for(|it| *it == Some(end));
+    let in_time = tokio::time::timeout(Duration::from_secs(60), all)
+        .await
+        .is_ok();
+    assert!(in_time, "{:?}", relay.status());
+    relay.stop().await;
+    assert_eq!(*settled.borrow(), None);
+}
+
 /// A relay without the chain, to see that the checker sees.
 async fn naive(world: &World, skip: Option<u64>) {
     let mut last = world.model.inspect().await.unwrap().unwrap().last;

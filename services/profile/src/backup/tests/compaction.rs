@@ -89,3 +89,50 @@ fn a_backup_beside_commits_and_a_compaction_holds_everything_that_is_kept() {
         }
     }
 }
+
+/// Keeps what is the newest record of its user by now.
+#[derive(Debug)]
+struct Newest(Arc<HeadsInMemory>);
+
+impl Retention for Newest {
+    fn fate(&self, record: &Record) -> Result<Fate, String> {
+        let head = self.0.head(&record.user).map_err(|it| it.to_string())?;
+        Ok(match head.position == record.position {
+            true => Fate::Keep,
+            false => Fate::Superseded,
+        })
+    }
+}
+
+/// The second pass leaves the header as it was, and judges by records that the first look has not seen.
+#[test]
+fn a_user_whose_records_a_second_pass_drops_during_the_copy_is_in_it_with_newer_ones() {
+    const USERS: u64 = 20;
+    let world = World::new(3);
+    let source = world.open(DATA);
+    (0..USERS)
+        .chain([99; 200])
+        .for_each(|number| drop(source.append(number)));
+    let pass = || {
+        let newest = Arc::new(Newest(source.heads.clone()));
+        block_on(source.log.compact(Position(150), newest)).unwrap()
+    };
+    pass();
+    let store = read_store(world.around.files.as_ref(), Path::new(DATA))
+        .unwrap()
+        .unwrap();
+    let of = |dir| LogFiles::new(world.around.files.clone(), Path::new(dir), &store);
+    let (files, target) = (of(DATA), of(BACKED_UP));
+    make_dirs(&world.disk, target.dir()).unwrap();
+    let look = copy::covered(&world.around, &files, copy::look(&files).unwrap()).unwrap();
+    (0..USERS).for_each(|number| drop(source.append(number)));
+    assert_eq!(pass().records_superseded, USERS);
+    let through = copy::copy(&world.around, (&files, &target), look).unwrap();
+    let mut users = std::collections::BTreeSet::new();
+    let mut see = |record: Record| {
+        users.insert(record.user);
+        Ok(())
+    };
+    verify::verify(&target, through, &mut see).unwrap();
+    assert_eq!(users.len() as u64, USERS + 1, "through {through}");
+}

@@ -20,6 +20,8 @@ const ORG: &str = "org-1";
 struct Messages {
     kept: Mutex<BTreeMap<u64, EventMessage>>,
     first: u64,
+    /// Where it stands when that is behind all it holds.
+    last: Option<u64>,
     epoch: u32,
     /// One more message at each look.
     grows: bool,
@@ -29,7 +31,8 @@ struct Messages {
 impl Tail for Messages {
     async fn look(&self) -> Result<Option<TailState>, StreamError> {
         let mut kept = self.kept.lock().unwrap();
-        let last = kept.keys().next_back().copied().unwrap_or_default();
+        let newest = kept.keys().next_back().copied();
+        let last = self.last.or(newest).unwrap_or_default();
         if self.grows {
             kept.insert(last + 1, EventMessage::compacted(Position(last + 1)));
         }
@@ -56,6 +59,7 @@ impl Messages {
         Messages {
             kept: Mutex::new(messages.collect()),
             first: 1,
+            last: None,
             epoch: 1,
             grows: false,
         }
@@ -322,6 +326,23 @@ fn a_stream_that_lost_the_beginning_of_the_tail_is_refused_unless_that_is_accept
 }
 
 #[test]
+fn an_emptied_stream_is_adopted_at_its_last_sequence_if_the_gap_is_accepted() {
+    let (story, tail) = told(EventPayload::Changed);
+    let mut tail = tail.edit(BTreeMap::clear);
+    (tail.first, tail.last) = (11, Some(10));
+    let error = story.restore_with(&tail).unwrap_err();
+    assert!(matches!(error, BackupError::Gap { .. }), "{error}");
+    let accepting = Restore {
+        gap: Gap::Accepted,
+        ..wanted()
+    };
+    let restored = block_on(restore(&story.world.around, &accepting, Some(&tail))).unwrap();
+    assert_eq!((restored.end, restored.events), (Position(10), 0));
+    let all = story.assert_adopted(&tail, &restored);
+    assert_eq!(all[..], story.source.all()[..6]);
+}
+
+#[test]
 fn a_stream_behind_the_backup_adds_nothing() {
     let (story, tail) = told(EventPayload::Changed);
     let tail = tail.edit(|kept| kept.retain(|at, _| *at < 5));
@@ -388,4 +409,14 @@ fn a_stream_that_goes_on_meanwhile_leaves_a_directory_that_does_not_start() {
         matches!(error, DataDirError::HalfRestored { .. }),
         "{error}"
     );
+}
+
+#[test]
+fn a_stream_without_a_tail_that_goes_on_meanwhile_is_refused_too() {
+    let (story, tail) = told(EventPayload::Changed);
+    let mut tail = tail.edit(|kept| kept.retain(|at, _| *at <= 6));
+    tail.grows = true;
+    let error = story.restore_with(&tail).unwrap_err();
+    let moved = matches!(error, BackupError::StreamMoved { from: 6, to: 7 });
+    assert!(moved, "{error}");
 }

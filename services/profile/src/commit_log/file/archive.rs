@@ -33,13 +33,24 @@ pub(crate) struct LogFiles {
     codec: FrameCodec,
 }
 
-/// One segment, as its header tells.
+/// One segment, as its header tells, and of a compacted one the length: a second pass can leave the header
+/// as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     header: SegmentHeader,
+    /// Length of the file when it is compacted, which is that of its content; others are filled ahead.
+    compacted_bytes: Option<u64>,
 }
 
 impl Segment {
+    /// One that is being written.
+    fn new(header: SegmentHeader) -> Segment {
+        Segment {
+            header,
+            compacted_bytes: None,
+        }
+    }
+
     pub(crate) fn first(&self) -> Position {
         self.header.first
     }
@@ -75,7 +86,7 @@ impl LogFiles {
     /// [`OpenError`]; beside a running compaction also when a file went or came while it was looked at.
     pub(crate) fn list(&self) -> Result<Vec<Segment>, OpenError> {
         let failed = |source| OpenError::io("list", &self.dir, source);
-        let mut headers: Vec<SegmentHeader> = Vec::new();
+        let mut segments: Vec<Segment> = Vec::new();
         for name in self.fs.list(&self.dir).map_err(failed)? {
             if name == NEXT || name == COMPACTED {
                 continue;
@@ -84,20 +95,20 @@ impl LogFiles {
             let Some(first) = position_of(&name) else {
                 return Err(OpenError::Unknown { path });
             };
-            if headers.last().is_some_and(|elder| elder.supersedes(first)) {
+            let elder = segments.last().map(|elder| &elder.header);
+            if elder.is_some_and(|elder| elder.supersedes(first)) {
                 continue;
             }
-            let failed = |source| OpenError::io("read", &path, source);
-            let file = self.fs.open_to_read(&path).map_err(failed)?;
-            let header = self.header_of(&file, &path)?;
-            if header.first != first {
+            let file = self.fs.open_to_read(&path);
+            let file = file.map_err(|source| OpenError::io("read", &path, source))?;
+            let segment = self.segment_of(&file, &path)?;
+            if segment.header.first != first {
                 return Err(OpenError::HeaderDamaged { path });
             }
-            check_elder(headers.last(), &header, path)?;
-            headers.push(header);
+            check_elder(elder, &segment.header, path)?;
+            segments.push(segment);
         }
-        let segments = headers.into_iter().map(|header| Segment { header });
-        Ok(segments.collect())
+        Ok(segments)
     }
 
     /// The frames of a listed segment; `None` when its name means another file, or none, by now.
@@ -111,17 +122,26 @@ impl LogFiles {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed)?,
         };
-        if self.header_of(&file, &path)? != segment.header {
+        if self.segment_of(&file, &path)? != *segment {
             return Ok(None);
         }
         Frames::new(file, self.codec, segment, path).map(Some)
     }
 
-    fn header_of(&self, file: &Arc<dyn LogFile>, path: &Path) -> Result<SegmentHeader, OpenError> {
+    fn segment_of(&self, file: &Arc<dyn LogFile>, path: &Path) -> Result<Segment, OpenError> {
+        let failed = |source| OpenError::io("read", path, source);
         let mut bytes = [0; CHECKED_BYTES + 4];
-        let read = file.read_at(&mut bytes, 0);
-        let read = read.map_err(|source| OpenError::io("read", path, source))?;
-        SegmentHeader::decode(bytes.get(..read).unwrap_or_default(), &self.store_id, path)
+        let read = file.read_at(&mut bytes, 0).map_err(failed)?;
+        let bytes = bytes.get(..read).unwrap_or_default();
+        let header = SegmentHeader::decode(bytes, &self.store_id, path)?;
+        let compacted_bytes = match header.compacted {
+            Some(_) => Some(file.len().map_err(failed)?),
+            None => None,
+        };
+        Ok(Segment {
+            header,
+            compacted_bytes,
+        })
     }
 
     fn path(&self, first: Position) -> PathBuf {

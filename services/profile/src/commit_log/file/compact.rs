@@ -60,13 +60,16 @@ struct Weighed {
     bytes: u64,
     kept_bytes: u64,
     holds_erased: bool,
+    /// Behind its last frame is something of a record, which may be a removed user's.
+    has_stale_tail: bool,
 }
 
 impl Weighed {
     fn is_due(&self) -> bool {
         let bytes_after = sparse::length_at_most(self.kept_bytes);
         let garbage = self.bytes.saturating_sub(bytes_after);
-        self.holds_erased || garbage * 100 > self.bytes * GARBAGE_PERCENT_MAX
+        let is_garbage = garbage * 100 > self.bytes * GARBAGE_PERCENT_MAX;
+        self.holds_erased || self.has_stale_tail || is_garbage
     }
 }
 
@@ -187,13 +190,18 @@ impl Compactor {
             Ok(())
         };
         let mut passed = |bytes| self.brake.passed(bytes);
-        self.reader.each_record(&sealed, &mut each, &mut passed)?;
-        Ok(Weighed {
+        let end = self.reader.each_record(&sealed, &mut each, &mut passed)?;
+        let mut weighed = Weighed {
             sealed,
             bytes: bytes.map_err(failed)?,
             kept_bytes,
             holds_erased,
-        })
+            has_stale_tail: false,
+        };
+        if !weighed.is_due() {
+            weighed.has_stale_tail = self.reader.has_stale_tail(&sealed, end, &mut passed)?;
+        }
+        Ok(weighed)
     }
 
     fn rewrite_if_due(

@@ -13,7 +13,7 @@ use profile_messages::record::Record;
 use tokio::sync::watch;
 
 use self::index::Index;
-use super::frame::{FrameCodec, FrameHeader, NotAFrame, position_of, records};
+use super::frame::{FrameCodec, FrameHeader, FrameKind, NotAFrame, position_of, records};
 use super::scan::FrameScanner;
 use super::segment::{HEADER_BYTES, SegmentHeader, file_name};
 use crate::commit_log::memory::ReadBudget;
@@ -197,13 +197,13 @@ impl Reader {
     }
 
     /// Every record of a sealed segment, or of the durable part of the last one, as encoded, until `each`
-    /// says no. `passed` hears how many bytes each frame had.
+    /// says no. `passed` hears how many bytes each frame had. Returns where the last frame ends.
     pub(super) fn each_record(
         &self,
         sealed: &Sealed,
         each: &mut Each<'_>,
         passed: &mut dyn FnMut(u64) -> Result<(), CompactError>,
-    ) -> Result<(), CompactError> {
+    ) -> Result<u64, CompactError> {
         let name = file_name(sealed.header.first);
         let file = self.fs.open(&self.log_dir.join(&name));
         let file = file.map_err(|error| unreadable(&name, &error))?;
@@ -219,7 +219,43 @@ impl Reader {
             offset += header.stride() as u64;
             passed(header.stride() as u64)?;
         }
-        Ok(())
+        Ok(offset)
+    }
+
+    /// Whether something of a record may be left behind `end`, where the segment's last frame ends: what
+    /// an unclean stop left there was copied to the next segment, or was never acknowledged.
+    pub(super) fn has_stale_tail(
+        &self,
+        sealed: &Sealed,
+        end: u64,
+        passed: &mut dyn FnMut(u64) -> Result<(), CompactError>,
+    ) -> Result<bool, CompactError> {
+        if sealed.header.compacted.is_some() {
+            return Ok(false);
+        }
+        let name = file_name(sealed.header.first);
+        let failed = |error: io::Error| unreadable(&name, &error);
+        let file = self.fs.open(&self.log_dir.join(&name)).map_err(failed)?;
+        let mut scanner = FrameScanner::new(file, self.codec).map_err(failed)?;
+        let mut at = end;
+        while let Ok((header, _)) = scanner.frame_at(at).map_err(failed)? {
+            match header.kind {
+                FrameKind::Idle | FrameKind::Closed => at += header.stride() as u64,
+                FrameKind::Group | FrameKind::Sparse => return Ok(true),
+            }
+        }
+        loop {
+            let chunk = scanner.chunk_at(at).map_err(failed)?;
+            if chunk.is_empty() {
+                return Ok(false);
+            }
+            if chunk.iter().any(|byte| *byte != 0) {
+                return Ok(true);
+            }
+            let bytes = chunk.len() as u64;
+            at += bytes;
+            passed(bytes)?;
+        }
     }
 
     pub(super) fn file_bytes(&self, first: Position) -> io::Result<u64> {

@@ -79,6 +79,12 @@ impl FrameScanner {
         Ok(if zeros { Found::Zeros } else { Found::Rubbish })
     }
 
+    /// What is at `offset`, as much as is read at once; empty at the end of the file.
+    pub(super) fn chunk_at(&mut self, offset: u64) -> io::Result<&[u8]> {
+        let chunk = self.bytes_at(offset, CHUNK_BYTES)?;
+        Ok(chunk.get(..CHUNK_BYTES).unwrap_or(chunk))
+    }
+
     fn rest(&self, offset: u64) -> u64 {
         self.file_bytes.saturating_sub(offset)
     }

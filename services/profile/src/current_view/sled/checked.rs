@@ -33,6 +33,10 @@ pub(super) struct Totals {
 }
 
 impl Totals {
+    pub(super) fn keys(self) -> u64 {
+        self.keys
+    }
+
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
         self.keys = self.keys.wrapping_add(1);
         self.digest = self.digest.wrapping_add(weight(key, value));

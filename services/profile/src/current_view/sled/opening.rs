@@ -7,6 +7,7 @@ use super::SledOptions;
 use super::directory::{Directory, Found, UNLOCK_ATTEMPTS_MAX, pause};
 use super::state_file::{Left, Verdict};
 use super::stored::{Stored, StoredError};
+use crate::clock::{Clock, SystemClock};
 
 /// Why there is no view at all. Damage is not among the reasons: that only costs a rebuild.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +24,17 @@ impl From<StoredError> for OpenError {
     }
 }
 
-/// Opens what can be trusted, else an empty database.
+/// Opens what can be trusted, else an empty database. All of it is read: what cannot be believed is
+/// found now, and what is missing would never be found later.
 pub(super) fn open(options: &SledOptions, directory: &Directory) -> Result<Stored, OpenError> {
+    open_with(options, directory, Stored::verify)
+}
+
+pub(super) fn open_with(
+    options: &SledOptions,
+    directory: &Directory,
+    verify: impl FnOnce(&Stored) -> Result<u64, StoredError>,
+) -> Result<Stored, OpenError> {
     match directory.examine().map_err(OpenError::Io)? {
         Found::Nothing => open_empty(options, directory),
         Found::State(Verdict::Unusable(why)) => open_instead(options, directory, why),
@@ -33,20 +43,49 @@ pub(super) fn open(options: &SledOptions, directory: &Directory) -> Result<Store
             let opening = Left::Opening { attempt };
             directory.leave(opening).map_err(OpenError::Io)?;
             match reopen(options, &directory.database()) {
-                Ok(stored) => opened(directory, stored),
-                Err(StoredError::Damaged(why)) => open_instead(options, directory, &why),
-                Err(StoredError::Io(why)) => Err(OpenError::Sled(why)),
+                Ok(stored) => opened(options, directory, stored, verify),
+                Err(error) => refused(options, directory, error),
             }
         }
     }
 }
 
-fn opened(directory: &Directory, stored: Stored) -> Result<Stored, OpenError> {
+/// sled's own open may end the process, and did not; from here on a kill, as of a start that takes too
+/// long, says nothing against the database.
+fn opened(
+    options: &SledOptions,
+    directory: &Directory,
+    stored: Stored,
+    verify: impl FnOnce(&Stored) -> Result<u64, StoredError>,
+) -> Result<Stored, OpenError> {
     directory.leave(Left::Running).map_err(OpenError::Io)?;
+    let clock = SystemClock::default();
+    let begun = clock.monotonic();
+    let entries = match verify(&stored) {
+        Ok(entries) => entries,
+        Err(error) => {
+            drop(stored);
+            return refused(options, directory, error);
+        }
+    };
+    let took = clock.monotonic().saturating_duration_since(begun);
+    let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(entries, milliseconds, "the current view was verified");
     if let Err(error) = directory.remove_leftovers() {
         tracing::warn!(%error, "an earlier copy of the current view cannot be deleted");
     }
     Ok(stored)
+}
+
+fn refused(
+    options: &SledOptions,
+    directory: &Directory,
+    error: StoredError,
+) -> Result<Stored, OpenError> {
+    match error {
+        StoredError::Damaged(why) => open_instead(options, directory, &why),
+        StoredError::Io(why) => Err(OpenError::Sled(why)),
+    }
 }
 
 /// Sets the directory aside and opens an empty database in its place.
@@ -70,8 +109,8 @@ fn open_empty(options: &SledOptions, directory: &Directory) -> Result<Stored, Op
     Ok(Stored::open(&directory.database(), cache_bytes_max)?)
 }
 
-/// Opens a database that should hold data, and reads all of it: what cannot be believed is found now,
-/// and what is missing would never be found later.
+/// Opens a database that should hold data. It is not read: a start does that, and a process that lived
+/// on since has lost nothing but its handle, while everybody waits for a new one.
 pub(super) fn reopen(options: &SledOptions, database: &Path) -> Result<Stored, StoredError> {
     let stored = open_when_unlocked(options, database)?;
     if !stored.was_recovered() {
@@ -79,7 +118,6 @@ pub(super) fn reopen(options: &SledOptions, database: &Path) -> Result<Stored, S
             "sled did not find its data".to_owned(),
         ));
     }
-    stored.verify()?;
     Ok(stored)
 }
 

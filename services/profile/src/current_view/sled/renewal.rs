@@ -27,7 +27,7 @@ const CHUNK_USERS_MAX: usize = if cfg!(test) { 4 } else { 128 };
 
 /// The new database while it is filled, as the write-behind sees it.
 #[derive(Debug, Default)]
-pub(super) enum Copy {
+pub(super) enum CopyState {
     #[default]
     None,
     Filling(Stored),
@@ -35,11 +35,11 @@ pub(super) enum Copy {
     Broken(String),
 }
 
-impl Copy {
+impl CopyState {
     /// What is being filled is of no use any more.
     pub(super) fn give_up(&mut self, why: &str) {
-        if matches!(self, Copy::Filling(_)) {
-            *self = Copy::Broken(why.to_owned());
+        if matches!(self, CopyState::Filling(_)) {
+            *self = CopyState::Broken(why.to_owned());
         }
     }
 }
@@ -86,6 +86,7 @@ impl Shared {
                 return Err("another renewal of the current view runs".to_owned());
             }
         };
+        self.drop_copy(); // of a renewal that panicked
         let renewed = self.begin_copy().and_then(|number| {
             self.copy_all(&mut at)?;
             self.take_over(number, &mut at)
@@ -126,7 +127,7 @@ impl Shared {
         if writing.is_closed {
             return Err("the current view is closed".to_owned());
         }
-        writing.copy = Copy::Filling(empty);
+        writing.copy = CopyState::Filling(empty);
         Ok(number)
     }
 
@@ -190,8 +191,8 @@ impl Shared {
         let failure = || self.failure.borrow().clone();
         self.directory.switch(number, failure).map_err(text)?;
         let old = match std::mem::take(&mut writing.copy) {
-            Copy::Filling(new) => write(&self.stored).replace(new),
-            Copy::None | Copy::Broken(_) => None, // filled a moment ago, and locked since
+            CopyState::Filling(new) => write(&self.stored).replace(new),
+            CopyState::None | CopyState::Broken(_) => None, // filled a moment ago, and locked since
         };
         // After the swap, so that breaking off here leaves what a crash would: nothing half done.
         at(Stage::Switched)?;
@@ -214,9 +215,9 @@ impl Shared {
 
 fn filling<'a>(writing: &'a MutexGuard<'_, Writing>) -> Result<&'a Stored, String> {
     match &writing.copy {
-        Copy::Filling(new) => Ok(new),
-        Copy::Broken(why) => Err(why.clone()),
-        Copy::None => Err("there is no copy".to_owned()),
+        CopyState::Filling(new) => Ok(new),
+        CopyState::Broken(why) => Err(why.clone()),
+        CopyState::None => Err("there is no copy".to_owned()),
     }
 }
 

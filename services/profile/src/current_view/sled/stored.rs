@@ -141,8 +141,8 @@ impl Stored {
     }
 
     /// Reads everything and compares it with the totals: whether anything is missing, damaged, or of
-    /// another time than the rest.
-    pub(super) fn verify(&self) -> Result<(), StoredError> {
+    /// another time than the rest. Returns how many entries, list places and organizations there are.
+    pub(super) fn verify(&self) -> Result<u64, StoredError> {
         guarded(|| {
             let mut found = Totals::default();
             for item in self.db()?.iter() {
@@ -157,7 +157,7 @@ impl Stored {
             if found != self.totals()? {
                 return Err(StoredError::Damaged("something is missing".to_owned()));
             }
-            Ok(())
+            Ok(found.keys())
         })
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use profile_messages::Position;
 
 use super::recent::RecentUsers;
-use super::renewal::Copy;
+use super::renewal::CopyState;
 use super::state_file::Left;
 use super::stored::{Applied, Stored, StoredError};
 use super::{Shared, SledView, lock, opening, read, write};
@@ -30,7 +30,7 @@ pub(super) struct Writing {
     pub(super) applied: Position,
     pub(super) is_closed: bool,
     /// Gets whatever sled gets.
-    pub(super) copy: Copy,
+    pub(super) copy: CopyState,
 }
 
 impl Writing {
@@ -38,7 +38,7 @@ impl Writing {
         Writing {
             applied,
             is_closed: false,
-            copy: Copy::None,
+            copy: CopyState::None,
         }
     }
 }
@@ -196,7 +196,7 @@ impl Shared {
             }
         }
         // The copy keeps nobody's changes back: if it cannot take them, there is none.
-        if let Copy::Filling(copy) = &writing.copy
+        if let CopyState::Filling(copy) = &writing.copy
             && let Err(error) = store_in(copy, &generation)
         {
             writing.copy.give_up(&error.to_string());

@@ -1,4 +1,7 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
 
 use super::*;
 use crate::relay::slots::SlotFile;
@@ -46,4 +49,40 @@ async fn the_file_is_read_back_by_the_next_process() {
         assert_eq!(cursor.written(), Some(Position(position)));
     }
     std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// Fails once.
+#[derive(Debug, Default)]
+struct FailingSlots {
+    memory: SlotMemory,
+    has_failed: AtomicBool,
+}
+
+#[async_trait]
+impl SlotStore for FailingSlots {
+    async fn load(&self) -> io::Result<Vec<u8>> {
+        self.memory.load().await
+    }
+
+    async fn store(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()> {
+        if !self.has_failed.swap(true, Ordering::Relaxed) {
+            return Err(io::Error::other("bad disk"));
+        }
+        self.memory.store(offset, bytes).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_failed_is_tried_again_without_another_ack() {
+    let slots = Arc::new(FailingSlots::default());
+    let cursor = Cursor::load(slots, "s-1").await.unwrap();
+    let mut on_disk = cursor.watch_written();
+    let (acked, receiver) = watch::channel(None);
+    let (_ended, end) = oneshot::channel();
+    let follow = tokio::spawn(cursor.follow(receiver, end));
+    acked.send_replace(Some(Position(3)));
+    let written = on_disk.wait_for(|written| written.is_some());
+    let waited = tokio::time::timeout(Duration::from_secs(60), written).await;
+    assert!(waited.is_ok());
+    follow.abort();
 }

@@ -20,6 +20,9 @@ const UNWRITTEN_POSITIONS_MAX: u64 = 16_384;
 const LOOK_INTERVAL_MS: u64 = 200;
 const READ_INTERVAL_MS: u64 = 10;
 
+/// Most reads of one round: then what is known is written, and second looks have their turn.
+const FIRST_LOOK_READS_MAX: usize = 64;
+
 const LIMITS: ReadLimits = ReadLimits {
     records_max: 256,
     bytes_max: 1024 * 1024,
@@ -86,7 +89,10 @@ impl<'a> Look<'a> {
     }
 
     async fn first_looks(&mut self) -> Result<(), Trouble> {
-        while self.pending.len() < PENDING_REMOVALS_MAX {
+        for _ in 0..FIRST_LOOK_READS_MAX {
+            if self.pending.len() >= PENDING_REMOVALS_MAX {
+                break;
+            }
             let confirmed = self.confirmed()?;
             if self.looked >= confirmed {
                 break;

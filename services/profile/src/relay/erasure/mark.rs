@@ -1,5 +1,6 @@
 //! How far removals are carried out in the stream, kept in `data/erased`.
 
+use std::io;
 use std::sync::Arc;
 
 use profile_messages::Position;
@@ -59,21 +60,22 @@ impl ErasedMark {
 
     /// The stream came back with less than it had, so it may also have again what was erased: every
     /// removal is looked at once more. Returns when that is durable, so that it outlives a crash.
-    pub(in crate::relay) async fn start_over(&self) {
+    ///
+    /// # Errors
+    /// When it could not be written: then nothing may come into the stream yet.
+    pub(in crate::relay) async fn start_over(&self) -> io::Result<()> {
         let mut slots = self.slots.lock().await;
         self.turn.send_modify(|turn| *turn += 1);
         let position = self.through();
         let is_known = slots.written().is_none_or(|marks| marks.second == 0);
         if is_known {
-            return;
+            return Ok(());
         }
         let marks = Marks {
             position,
             second: 0,
         };
-        if let Err(error) = slots.write(marks).await {
-            tracing::warn!(%error, "the mark of what is erased could not be written");
-        }
+        slots.write(marks).await
     }
 
     /// Every removal after the mark and up to `through` is carried out, as was seen in this `turn`; and
@@ -101,3 +103,6 @@ impl ErasedMark {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

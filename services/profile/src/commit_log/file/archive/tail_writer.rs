@@ -116,7 +116,7 @@ impl<'a> TailWriter<'a> {
             first_before: first_before.unwrap_or_default(),
             compacted: None,
         };
-        let writer = self.files.create(&Segment { header })?;
+        let writer = self.files.create(&Segment::new(header))?;
         Ok((header, writer))
     }
 
@@ -129,7 +129,7 @@ impl<'a> TailWriter<'a> {
             dropped_through: Position::NONE,
         });
         writer.finish_as(header.encode(&self.files.store_id))?;
-        self.elder = Some(Segment { header });
+        self.elder = Some(Segment::new(header));
         Ok(())
     }
 }

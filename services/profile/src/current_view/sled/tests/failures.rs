@@ -122,3 +122,47 @@ fn a_panic_of_the_write_behind_thread_fails_the_view() {
     assert!(view.user(&UserId::parse("u1").unwrap()).is_err());
     assert!(view.close().is_err());
 }
+
+/// Reading everything would take long, and reads and appends are refused meanwhile.
+#[tokio::test]
+async fn damage_elsewhere_does_not_stop_healing_and_is_refused_when_it_is_read() {
+    let place = Place::new();
+    let mut history = killed(&place);
+    let view = place.open();
+    drop(write(&view.shared.stored).take());
+    let database = place.dir().join("1");
+    super::super::directory::await_unlocked(&database).unwrap();
+    let db = ::sled::open(&database).unwrap();
+    db.insert("u/u7", "rot").unwrap().unwrap();
+    drop(db);
+    view.shared.is_degraded.store(true, Ordering::Release);
+    view.write_behind().unwrap();
+    let [sound, rotten] = ["u1", "u7"].map(|id| UserId::parse(id).unwrap());
+    assert_eq!(
+        view.user(&sound).unwrap().as_deref(),
+        history.model.get(&sound)
+    );
+    view.committed(&[history.next("o1", "u2", Some("Late"))]);
+    view.write_behind().unwrap();
+    assert_eq!(*view.failed().borrow(), None);
+    assert!(view.user(&rotten).is_err());
+    assert!(view.failed().borrow().is_some());
+}
+
+/// As a supervisor does with a start that takes too long.
+#[test]
+fn a_start_killed_again_and_again_while_it_reads_everything_costs_no_rebuild() {
+    let place = Place::new();
+    drop(killed(&place));
+    for _ in 0..4 {
+        let directory = Directory::new(&place.dir(), &identity("store", "boot"));
+        let killed = super::super::opening::open_with(&options(), &directory, |_| {
+            Err(StoredError::Io("killed".to_owned()))
+        });
+        assert!(matches!(killed, Err(OpenError::Sled(why)) if why == "killed"));
+        let state = fs::read_to_string(place.dir().join("STATE")).unwrap();
+        assert!(state.ends_with("left running boot\n"), "{state}");
+    }
+    assert_eq!(place.open().position(), Position(2_000));
+    assert!(place.aside().is_empty());
+}

@@ -1,6 +1,6 @@
 //! Renewal: what it leaves in the files, and that nobody sees it.
 
-use super::super::renewal::{Copy, Stage};
+use super::super::renewal::{CopyState, Stage};
 use super::*;
 use crate::current_view::memory::MemoryView;
 
@@ -176,6 +176,27 @@ fn a_stop_ends_a_renewal() {
     let view = place.open_as("store", "next boot");
     history.check(&view);
     assert!(place.aside().is_empty());
+}
+
+#[test]
+fn a_renewal_that_panicked_does_not_keep_the_next_one_back() {
+    let place = Place::new();
+    let view = place.open();
+    let history = history(100, 30);
+    view.committed(&history.records);
+    let at = |stage| match stage {
+        Stage::Copied => panic!("planted"),
+        Stage::Copying | Stage::Switched | Stage::Swapped | Stage::Deleted => Ok(()),
+    };
+    let renewal = std::panic::AssertUnwindSafe(|| view.shared.renew_with(at));
+    assert!(std::panic::catch_unwind(renewal).is_err());
+    assert!(matches!(
+        lock(&view.shared.writing).copy,
+        CopyState::Filling(_)
+    ));
+    view.renew().unwrap();
+    history.check(&view);
+    assert!(view.shared.directory.other_databases().unwrap().is_empty());
 }
 
 #[test]
@@ -359,7 +380,7 @@ impl Run {
             assert_eq!(renewed, Ok(()));
             assert!(view.shared.directory.other_databases().unwrap().is_empty());
         }
-        assert!(matches!(lock(&view.shared.writing).copy, Copy::None));
+        assert!(matches!(lock(&view.shared.writing).copy, CopyState::None));
     }
 }
 
