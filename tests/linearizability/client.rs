@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) version: AtomicU64,
     pub(crate) keys: Mutex<Keys>,
     pub(crate) told: Mutex<Told>,
+    /// Operations so far about which the planted bug could lie.
+    pub(crate) chances: AtomicU64,
     pub(crate) started: Instant,
     /// Operations done in all histories.
     pub(crate) progress: watch::Sender<u64>,
@@ -69,8 +71,9 @@ pub(crate) enum Planted {
     LostUpdate,
 }
 
-/// Every so many operations the planted bug shows.
-const PLANTED_EVERY: u64 = 20;
+/// Of the operations of a history about which the planted bug could lie, it lies at the first and then at
+/// each so many more: no history is without a lie.
+const PLANTED_EVERY: u64 = 10;
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -132,11 +135,8 @@ impl Client {
             false => None,
         };
         let called_ns = self.now_ns();
-        let planted = match self.planted {
-            Some(bug) if below(&mut self.rng, PLANTED_EVERY) == 0 => self.lie(bug, &input),
-            Some(_) | None => None,
-        };
-        let (called_ns, outcome) = match planted {
+        let lie = self.planted.and_then(|bug| self.lie(bug, &input));
+        let (called_ns, outcome) = match lie.filter(|_| self.is_time_to_lie()) {
             Some(output) => (called_ns, self.known(output)),
             None => self.ask(&input, number, called_ns).await,
         };
@@ -227,7 +227,7 @@ impl Client {
     }
 
     /// What the planted bug answers to `input`, if it is about such operations.
-    fn lie(&mut self, bug: Planted, input: &Input) -> Option<Output> {
+    fn lie(&self, bug: Planted, input: &Input) -> Option<Output> {
         let newest = self.shared.version.load(Ordering::SeqCst);
         match (bug, input) {
             (Planted::StaleRead, Input::Get) => {
@@ -241,6 +241,11 @@ impl Client {
             }
             (Planted::StaleRead | Planted::LostUpdate, _) => None,
         }
+    }
+
+    fn is_time_to_lie(&self) -> bool {
+        let chances = self.shared.chances.fetch_add(1, Ordering::SeqCst);
+        chances.is_multiple_of(PLANTED_EVERY)
     }
 
     fn keys(&self) -> std::sync::MutexGuard<'_, Keys> {

@@ -137,6 +137,7 @@ impl World {
             version: AtomicU64::new(0),
             keys: Keys::default().into(),
             told: Told::new().into(),
+            chances: AtomicU64::new(0),
             started: Instant::now(),
             progress: progress.clone(),
         });
