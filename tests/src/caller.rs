@@ -178,7 +178,7 @@ impl Caller {
     }
 }
 
-/// A token of the service's issuer, valid for an hour.
+/// A token of the service's issuer. Valid for 12 hours: longer than any run, which mints once.
 pub fn token(service: &Service, identity: &Identity) -> String {
     let mut roles: BTreeMap<String, std::collections::BTreeSet<String>> = BTreeMap::new();
     for (role, org) in &identity.roles {
@@ -191,7 +191,7 @@ pub fn token(service: &Service, identity: &Identity) -> String {
         org: Some(identity.org.clone()),
         roles,
         issued_at_s: now_s(),
-        ttl_s: 3_600,
+        ttl_s: 43_200,
     };
     mint(service.key(), &claims).expect("a token can be minted")
 }
