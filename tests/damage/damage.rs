@@ -134,6 +134,19 @@ impl Damage {
         done.expect("the damage can be done");
     }
 
+    /// The names of the files that it concerns: the damaged one, and the copy or what it was copied from.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let other = match &self.kind {
+            Kind::CopiedTo(other) | Kind::ReplacedBy(other) => Some(other),
+            Kind::CutTo(_) | Kind::Flipped { .. } | Kind::ZeroSector { .. } | Kind::Deleted => None,
+        };
+        let names = [Some(&self.file), other].into_iter().flatten();
+        let names = names.filter_map(|file| file.file_name());
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    }
+
     /// Whether bytes of `range` in the file may be changed by this.
     pub(crate) fn touches(&self, range: &Range<u64>) -> bool {
         match &self.kind {

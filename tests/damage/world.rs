@@ -37,6 +37,15 @@ const ADVICE: [&str; 6] = [
     "Put the right one back",
 ];
 
+/// What a text says of a part of the log that is gone, and names what is left.
+const MISSING: [&str; 3] = [
+    "follows a segment that is missing",
+    "the log lost its end",
+    "no segment holds it",
+];
+/// Made again from the log when it is damaged.
+const DISPOSABLE: &str = "current";
+
 /// How the process ended that left the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -186,6 +195,9 @@ impl World {
             .rev()
             .find_map(|line| line.strip_prefix("profiled: "));
         let all = || end_of(log);
+        if damage.file.starts_with(DISPOSABLE) {
+            return Err(format!("the view could be made again:\n{}", all()));
+        }
         if ended.code() != Some(1) {
             return Err(format!("it ended with {ended}:\n{}", all()));
         }
@@ -201,6 +213,10 @@ impl World {
     fn judge(&self, damage: &Damage, told: &Told, log: &[String]) -> Result<Outcome, String> {
         match told.judge(&self.truth) {
             Verdict::Equal => Ok(Outcome::Served),
+            Verdict::Refused(_) if damage.file.starts_with(DISPOSABLE) => Err(format!(
+                "the view could be made again, and reads are refused:\n{}",
+                end_of(log)
+            )),
             Verdict::Refused(answers) => {
                 let why = log.iter().find(|line| {
                     names(line, damage) && ADVICE.iter().any(|advice| line.contains(advice))
@@ -245,10 +261,11 @@ impl World {
     }
 }
 
-/// The file itself, or what it is a part of when the damage shows only in how two things fit together.
+/// The file itself; of the log also its neighbours, where the damage shows only in that something is gone.
 fn names(text: &str, damage: &Damage) -> bool {
-    let file = damage.file.file_name().expect("a name").to_string_lossy();
-    text.contains(file.as_ref()) || text.contains("data directory") || text.contains("/log/")
+    let is_named = damage.names().iter().any(|name| text.contains(name));
+    let is_missed = || MISSING.iter().any(|missing| text.contains(missing));
+    is_named || damage.file.starts_with("log") && is_missed()
 }
 
 fn end_of(log: &[String]) -> String {
