@@ -155,6 +155,16 @@ static int has_failed_before(const struct stat *found)
     return 0;
 }
 
+/* The name is gone, or new: the inode number may be another file's from now on. */
+static void forget_failed(const struct stat *gone)
+{
+    size_t kept_count = 0;
+    for (size_t at = 0; at < disk.failed_count; at++)
+        if (disk.failed[at].st_ino != gone->st_ino || disk.failed[at].st_dev != gone->st_dev)
+            disk.failed[kept_count++] = disk.failed[at];
+    disk.failed_count = kept_count;
+}
+
 static int sync_one(int fd, long number)
 {
     char path[PATH_MAX];
@@ -211,6 +221,8 @@ static int open_one(int dir, const char *path, int flags, mode_t mode)
     if (fails(action))
         return (int)end(NOTHING, -1);
     int fd = (int)syscall(SYS_openat, dir, path, flags & ~O_TRUNC, mode);
+    if (fd >= 0 && !is_there && fstat(fd, &found) == 0)
+        forget_failed(&found);
     if (fd >= 0 && !is_there && model.top)
         note_name(NULL, full, new_node(full));
     if (fd >= 0 && is_there)
@@ -257,8 +269,13 @@ int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsign
     enum action action = begin("rename", below_root(old), below_root(new));
     if (fails(action))
         return (int)end(NOTHING, -1);
+    struct stat moved, replaced;
+    /* Of one file under two names nothing goes. */
+    int is_replaced = lstat(new, &replaced) == 0 && lstat(old, &moved) == 0 && moved.st_ino != replaced.st_ino;
     struct node *node = node_at(old);
     long done = syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
+    if (is_replaced && done == 0)
+        forget_failed(&replaced);
     if (node && done == 0)
         note_name(old, new, node);
     return (int)end(action, done);
@@ -277,8 +294,12 @@ int unlinkat(int dir, const char *path, int flags)
     enum action action = begin(flags & AT_REMOVEDIR ? "rmdir" : "unlink", below, NULL);
     if (fails(action))
         return (int)end(NOTHING, -1);
+    struct stat gone;
+    int is_there = lstat(full, &gone) == 0;
     struct node *node = node_at(full);
     long done = syscall(SYS_unlinkat, dir, path, flags);
+    if (is_there && done == 0)
+        forget_failed(&gone);
     if (node && done == 0) {
         note_name(full, NULL, NULL);
         if (node->is_dir)
