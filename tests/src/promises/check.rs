@@ -55,6 +55,28 @@ pub fn users(acked: &[Acked], refused: &BTreeSet<String>, users: &Users) -> Resu
     nothing_else_happened(acked, refused, users)
 }
 
+/// The list of the organization holds exactly the users who were created, at their newest versions.
+/// Every command is known to be done or not.
+pub fn list(acked: &[Acked], listed: &BTreeMap<String, u64>) -> Result<(), String> {
+    let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
+    for ack in acked {
+        let version = expected.entry(&ack.user).or_default();
+        *version = ack.version.max(*version);
+    }
+    for (user, version) in &expected {
+        let told = listed.get(*user);
+        require(told == Some(version), || {
+            format!("{user} is at version {version}, the list says {told:?}")
+        })?;
+    }
+    let unknown = listed
+        .keys()
+        .find(|user| !expected.contains_key(user.as_str()));
+    require(unknown.is_none(), || {
+        format!("{unknown:?} is listed and was never created")
+    })
+}
+
 /// I5: after dedupe by id the stream holds, per user, exactly the history and in its order.
 pub fn events(seen: &[SeenEvent], users: &Users) -> Result<(), String> {
     let mut by_id: BTreeMap<&str, &SeenEvent> = BTreeMap::new();

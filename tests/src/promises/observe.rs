@@ -1,6 +1,6 @@
 //! What the service tells of its users, and what a consumer reads from the event stream.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::caller::Caller;
@@ -8,7 +8,7 @@ use crate::nats_server::{NatsServer, NatsUser};
 use async_nats::jetstream::{self, consumer::pull};
 use futures::{StreamExt, stream};
 use profile_messages::event::CloudEvent;
-use profile_messages::reply::{GetReply, HistoryReply, ObjectDetails};
+use profile_messages::reply::{GetReply, HistoryReply, ListReply, ObjectDetails};
 use profile_messages::subject::EVENT_STREAM;
 use serde_json::json;
 use tokio::time::timeout;
@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use super::check::{Change, SeenEvent, Told, Users};
 
 const READS_AT_ONCE: usize = 16;
+/// Fewer than there are users, so that there is more than one page.
+const USERS_OF_A_PAGE: usize = 20;
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Everything that is told of `users`; of one that was never created, nothing.
@@ -55,6 +57,32 @@ async fn user_now(caller: &Caller, user: &str) -> Told {
             at: date(&got.details),
             key: got.profile.display_name,
         }),
+    }
+}
+
+/// Every page of the list of the caller's organization: the version of each user.
+///
+/// # Errors
+/// A user who is listed twice.
+pub async fn listed(caller: &Caller) -> Result<BTreeMap<String, u64>, String> {
+    let (mut versions, mut cursor) = (BTreeMap::new(), None);
+    loop {
+        let mut body = json!({"limit": USERS_OF_A_PAGE});
+        if let Some(cursor) = cursor {
+            body["cursor"] = json!(cursor);
+        }
+        let page = caller.call("list", body).await.ok();
+        let page: ListReply = serde_json::from_value(page).expect("the reply of list");
+        for user in page.users {
+            let (user, version) = (user.user_id, user.details.sequence);
+            if versions.insert(user.clone(), version).is_some() {
+                return Err(format!("{user} is listed twice"));
+            }
+        }
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(versions);
+        }
     }
 }
 

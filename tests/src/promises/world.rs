@@ -166,6 +166,12 @@ impl World {
         check::users(&self.acked, &self.heard.refused, users)
     }
 
+    /// The list tells of exactly the users of this world; no command may be open.
+    fn check_list(&self) -> Result<(), String> {
+        let listed = self.runtime.block_on(observe::listed(&self.owner))?;
+        check::list(&self.acked, &listed)
+    }
+
     /// After a sudden end and a restart: retries what is open, repeats what was acknowledged, and checks
     /// every promise that can be seen in these users. Returns how many of the open commands had been done.
     ///
@@ -179,6 +185,7 @@ impl World {
         let acked = heard.acked.iter().map(|(command, _)| command);
         let users = self.observe(acked.chain(&heard.open));
         self.check(&users)?;
+        self.check_list()?;
         let mut done_unheard = 0;
         for command in &heard.open {
             let done = |users: &check::Users| {
@@ -202,6 +209,7 @@ impl World {
         self.repeat(&all)?;
         let users = self.observe(all.iter().map(|(command, _)| command));
         self.check(&users)?;
+        self.check_list()?;
         let events = self.runtime.block_on(observe::events(&self.server, &users));
         check::events(&events, &users)?;
         Ok(users.values().map(|told| told.history.len()).sum())
