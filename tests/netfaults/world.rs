@@ -293,12 +293,28 @@ impl World {
         }
     }
 
-    /// The planted bug: whether the check notices that one event was not seen.
+    /// The planted bug: whether the check notices that one event was not seen. Only one that nothing may
+    /// erase: earlier events of a removed user may be missing.
     pub(crate) async fn a_skipped_event_is_noticed(&mut self) -> Result<(), String> {
         let first = self.first_kept;
         let mut messages = observe::stream(&self.operator, first, self.log.end).await?;
         self.log.equals(&messages, first, self.log.end)?;
-        let skipped = self.rng.next_u32() as usize % messages.len();
+        let versions = self.log.versions();
+        let must_stay = |(_, message): &(usize, &Message)| {
+            let event = message.event.as_ref();
+            event.is_some_and(|event| {
+                event.removes
+                    || versions
+                        .get(&event.user)
+                        .is_some_and(|version| *version > 0)
+            })
+        };
+        let of_kept = messages.iter().enumerate().filter(must_stay);
+        let of_kept: Vec<usize> = of_kept.map(|(at, _)| at).collect();
+        if of_kept.is_empty() {
+            return Err("there is no event that must stay".to_owned());
+        }
+        let skipped = of_kept[self.rng.next_u32() as usize % of_kept.len()];
         messages.remove(skipped);
         match self.log.equals(&messages, first, self.log.end) {
             Err(text) if text.starts_with("I5") => Ok(()),
