@@ -21,6 +21,7 @@ pub const ISSUER: &str = "https://issuer.example";
 pub const AUDIENCE: &str = "profile";
 
 const SILENCE_SECONDS_MAX: u64 = 60;
+const END_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running (or, after [`Service::kill`] or [`Service::stop`], ended) service.
 ///
@@ -113,8 +114,16 @@ impl Service {
 
     /// Waits for the end of a process that ends by itself.
     pub fn ended(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("the service runs");
-        child.wait().expect("our own child can be waited for")
+        self.ended_within(END_WITHIN)
+            .unwrap_or_else(|| self.hangs())
+    }
+
+    /// Kills what does not end, so that it does not outlive the test.
+    fn hangs(&mut self) -> ! {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+        }
+        panic!("profiled does not end:\n{}", self.log());
     }
 
     /// Sends a signal, where `stop` and `kill` would wait; [`Service::ended`] waits for the end.
@@ -156,14 +165,20 @@ impl Service {
                 Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
             }
         }
-        child.wait().expect("our own child can be waited for")
+        end_of(&mut child, END_WITHIN).unwrap_or_else(|| {
+            let _ = child.kill();
+            panic!("profiled does not end:\n{}", self.log())
+        })
     }
 
     /// SIGKILL: nothing is closed.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().expect("our own child takes signals");
-            child.wait().expect("our own child can be waited for");
+        let Some(child) = self.child.as_mut() else {
+            return;
+        };
+        child.kill().expect("our own child takes signals");
+        if self.ended_within(END_WITHIN).is_none() && !thread::panicking() {
+            self.hangs();
         }
     }
 
@@ -182,16 +197,9 @@ impl Service {
 
     /// How the process ended, by itself; `None` if it still runs after `bound`.
     pub fn ended_within(&mut self, bound: Duration) -> Option<ExitStatus> {
-        let child = Pid::from_child(self.child.as_ref().expect("the service runs"));
-        let (sender, ended) = channel();
-        // Ends with the process; its exit stays to be taken below.
-        thread::spawn(move || {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            let _ = sender.send(waitid(WaitId::Pid(child), options).is_ok());
-        });
-        ended.recv_timeout(bound).ok()?;
-        let mut child = self.child.take().expect("the service runs");
-        Some(child.wait().expect("our own child can be waited for"))
+        let status = end_of(self.child.as_mut().expect("the service runs"), bound)?;
+        self.child = None;
+        Some(status)
     }
 
     /// Whether `profiled health` with this service's configuration finds it alive.
@@ -255,6 +263,19 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// How a child ended; `None` if it still runs after `bound`.
+fn end_of(child: &mut Child, bound: Duration) -> Option<ExitStatus> {
+    let pid = Pid::from_child(child);
+    let (sender, ended) = channel();
+    // Ends with the process; its exit stays to be taken below.
+    thread::spawn(move || {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ = sender.send(waitid(WaitId::Pid(pid), options).is_ok());
+    });
+    ended.recv_timeout(bound).ok()?;
+    Some(child.wait().expect("our own child can be waited for"))
 }
 
 /// A binary of this workspace, as `make test` builds it beside the tests.
