@@ -130,6 +130,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_while_it_compacts() {
 fn killed_at(points: &[Point], extra: &str) {
     let (rounds, seed) = (number("POINT_ROUNDS").unwrap_or(1), seed());
     eprintln!("{rounds} rounds of {} points, SEED={seed}", points.len());
+    let (mut late, mut may_be_late) = (0, 0);
     for round in 0..rounds {
         let mut world = World::prepared(seed.wrapping_add(round), extra);
         world.service.start_again();
@@ -137,15 +138,24 @@ fn killed_at(points: &[Point], extra: &str) {
         for point in points {
             let fault = kill_at(&mut world, point)
                 .unwrap_or_else(|broken| panic!("round {round} of SEED={seed}: {broken}"));
+            late += u64::from(fault.is_none());
+            may_be_late += u64::from(point.end == End::Stopped);
+            let fault = fault.as_deref().unwrap_or("the end came first");
             eprintln!("{}: {fault}", point.name);
         }
         world.service.start_again();
         let changes = world.check_all();
         changes.unwrap_or_else(|broken| panic!("round {round} of SEED={seed}: {broken}"));
     }
+    // All others must come due, see `Life::live`.
+    assert!(
+        late * 2 <= may_be_late,
+        "SEED={seed}: {late} of {may_be_late} came too late in a shutdown"
+    );
 }
 
-fn kill_at(world: &mut World, point: &Point) -> Result<String, String> {
+/// What the shim says of the kill, if it came before the end.
+fn kill_at(world: &mut World, point: &Point) -> Result<Option<String>, String> {
     let armed = match point.end {
         End::ByRule | End::StoppedAfterFault | End::KilledAfterFault => "",
         End::Stopped => "@",
@@ -162,5 +172,5 @@ fn kill_at(world: &mut World, point: &Point) -> Result<String, String> {
         0 => assert!(world.service.stop().success(), "{}", world.service.log()),
         _ => world.service.kill(),
     }
-    Ok(ended.fault().unwrap_or("the end came first").to_owned())
+    Ok(ended.fault().map(str::to_owned))
 }
