@@ -126,7 +126,7 @@ fn a_user_whose_records_a_second_pass_drops_during_the_copy_is_in_it_with_newer_
     make_dirs(&world.disk, target.dir()).unwrap();
     let look = copy::covered(&world.around, &files, copy::look(&files).unwrap()).unwrap();
     (0..USERS).for_each(|number| drop(source.append(number)));
-    assert_eq!(pass().records_superseded, USERS);
+    assert!(pass().records_superseded >= USERS);
     let through = copy::copy(&world.around, (&files, &target), look).unwrap();
     let mut users = std::collections::BTreeSet::new();
     let mut see = |record: Record| {
