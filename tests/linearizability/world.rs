@@ -167,7 +167,7 @@ async fn recorded(mut clients: Vec<Client>) -> (Vec<Operation>, Told) {
     };
     for _ in 0..10 {
         let read = last.record(Input::Get).await;
-        let is_read = read.first().is_some();
+        let is_read = !read.is_empty();
         history.extend(read);
         if is_read {
             return (history, last.told());
