@@ -5,7 +5,7 @@ use profile_tests::repository;
 use crate::sources::{self, Source};
 
 /// Documents that must be there. Others in the root are checked as well.
-const REQUIRED: &[&str] = &["README.md", "ARCHITECTURE.md"];
+const REQUIRED: &[&str] = &["README.md", "ARCHITECTURE.md", "RELIABILITY.md"];
 
 /// What a path of this repository starts with.
 const FOLDERS: &[&str] = &[
