@@ -36,7 +36,7 @@ pub enum BackupError {
     },
     #[error(
         "nothing called position {position} durable within {waited_s} s: the service has died or hangs. \
-         Start it and try again; or, while it is stopped for certain, copy the whole directory instead"
+         Start it once, then back up"
     )]
     NotCovered { position: Position, waited_s: u64 },
     #[error("the segments of the log changed {0} times while they were copied: try again later")]

@@ -1,5 +1,5 @@
 //! The file `BACKUP`: what a backup holds. Its presence says that the backup is whole; restore compares
-//! every number in it with what it finds.
+//! positions and records with what it finds; `bytes` is for people.
 
 use std::io;
 use std::path::Path;
