@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use profile_tests::caller::{Caller, Identity, new_user};
-use profile_tests::nats_server::{NatsServer, ServerOptions};
+use profile_tests::nats_server::NatsServer;
 use profile_tests::service::Service;
 use profile_tests::temp_dir::TempDir;
 use serde_json::json;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::damage::Damage;
 use crate::frames::uncovered;
@@ -94,11 +94,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn build(ending: Ending) -> World {
-        let mut builder = Builder::new_multi_thread();
-        let runtime = builder.worker_threads(2).enable_all().build();
-        let runtime = runtime.expect("a runtime");
-        // The harness holds its port with a socket that needs a runtime.
-        let server = runtime.block_on(async { NatsServer::start(ServerOptions::default()) });
+        let (runtime, server) = NatsServer::start_with_runtime();
         let mut service = Service::start(&server, CONFIG);
         let identity = reader_of_all();
         let owner = runtime.block_on(Caller::connect(&server, &service, &identity));

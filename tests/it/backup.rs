@@ -115,11 +115,7 @@ async fn with_values_in_the_events_nothing_is_lost_but_contact_data_and_keys() {
         world.lose_data();
         let restored = world.profiled_with_config(&RESTORE);
         restored.without_values();
-        let users: Vec<_> = restored
-            .stdout
-            .lines()
-            .filter(|it| it.starts_with("user "))
-            .collect();
+        let users = restored.users();
         assert_eq!(
             users,
             ["user ada keys", "user bob keys", "user dora contact,keys"]
@@ -165,11 +161,7 @@ async fn with_names_alone_versions_come_back_and_the_users_are_named() {
     let before = world.get("ada").await;
     world.lose_data();
     let restored = world.profiled_with_config(&RESTORE);
-    let users: Vec<_> = restored
-        .stdout
-        .lines()
-        .filter(|it| it.starts_with("user "))
-        .collect();
+    let users = restored.users();
     assert_eq!(
         users,
         [

@@ -5,11 +5,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use profile_tests::caller::{Caller, Identity};
-use profile_tests::nats_server::{NatsServer, ServerOptions};
+use profile_tests::nats_server::NatsServer;
 use profile_tests::service::Service;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -59,13 +59,7 @@ pub(crate) struct Batch {
 
 impl World {
     pub(crate) fn new(seed: u64) -> World {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build();
-        let runtime = runtime.expect("a runtime");
-        // The harness holds its port with a socket that needs a runtime.
-        let server = runtime.block_on(async { NatsServer::start(ServerOptions::default()) });
+        let (runtime, server) = NatsServer::start_with_runtime();
         let service = Service::start(&server, CONFIG);
         World {
             service,

@@ -8,12 +8,12 @@ use async_nats::jetstream;
 use futures::{StreamExt, stream};
 use profile_messages::subject::EVENT_STREAM;
 use profile_tests::caller::{Caller, Identity, token};
-use profile_tests::nats_server::{NatsServer, NatsUser, ServerOptions};
+use profile_tests::nats_server::{NatsServer, NatsUser};
 use profile_tests::service::Service;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
@@ -64,13 +64,7 @@ fn owner() -> Identity {
 
 impl World {
     pub(crate) fn new() -> World {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build();
-        let runtime = runtime.expect("a runtime");
-        // The harness holds its port with a socket that needs a runtime.
-        let server = runtime.block_on(async { NatsServer::start(ServerOptions::default()) });
+        let (runtime, server) = NatsServer::start_with_runtime();
         let service = Service::start(&server, CONFIG);
         let observer = runtime.block_on(Caller::connect(&server, &service, &owner()));
         let stream = async { jetstream::new(server.connect(NatsUser::Consumer).await) };

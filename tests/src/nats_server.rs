@@ -13,6 +13,8 @@ use std::path::PathBuf;
 pub use process::LogLine;
 pub use users::{Connection, NatsUser};
 
+use tokio::runtime::{Builder, Runtime};
+
 use crate::ports::HeldPort;
 use crate::repository;
 use crate::temp_dir::TempDir;
@@ -99,6 +101,18 @@ impl NatsServer {
         fs::write(&config, self.config()).expect("the configuration can be written");
         let store = self.store();
         self.process = Some(Process::start(&config, &store, self.port.number()));
+    }
+
+    /// The same for a test that is not async, with the runtime that its clients run on: the harness holds
+    /// the server's port with a socket that needs one.
+    pub fn start_with_runtime() -> (Runtime, NatsServer) {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let server = runtime.block_on(async { NatsServer::start(ServerOptions::default()) });
+        (runtime, server)
     }
 
     /// Ends the server in order (SIGTERM) and waits until it is gone. Port and store stay.

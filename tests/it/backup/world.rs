@@ -36,6 +36,12 @@ pub(super) struct Printed {
 }
 
 impl Printed {
+    /// The lines about users that may be older.
+    pub(super) fn users(&self) -> Vec<&str> {
+        let lines = self.stdout.lines();
+        lines.filter(|it| it.starts_with("user ")).collect()
+    }
+
     /// Nothing that a user entered is printed.
     pub(super) fn without_values(&self) {
         for value in [

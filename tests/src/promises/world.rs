@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::caller::{Caller, Identity};
-use crate::nats_server::{NatsServer, ServerOptions};
+use crate::nats_server::NatsServer;
 use crate::service::Service;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -47,13 +47,7 @@ impl World {
 
     /// A world whose service has never run. `extra` is configuration (TOML, whole sections).
     pub fn prepared(seed: u64, extra: &str) -> World {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build();
-        let runtime = runtime.expect("a runtime");
-        // The harness holds its port with a socket that needs a runtime.
-        let server = runtime.block_on(async { NatsServer::start(ServerOptions::default()) });
+        let (runtime, server) = NatsServer::start_with_runtime();
         let service = Service::prepared(&server, &format!("{CONFIG}{extra}"));
         let owner = runtime.block_on(Caller::connect(&server, &service, &Identity::owner("zoo")));
         World {

@@ -204,11 +204,7 @@ impl Reader {
         each: &mut Each<'_>,
         passed: &mut dyn FnMut(u64) -> Result<(), CompactError>,
     ) -> Result<u64, CompactError> {
-        let name = file_name(sealed.header.first);
-        let file = self.fs.open(&self.log_dir.join(&name));
-        let file = file.map_err(|error| unreadable(&name, &error))?;
-        let scanner = FrameScanner::new(file, self.codec);
-        let mut scanner = scanner.map_err(|error| unreadable(&name, &error))?;
+        let (name, mut scanner) = self.scanner_of(sealed)?;
         let (mut expected, mut offset) = (sealed.header.first, HEADER_BYTES as u64);
         while expected <= sealed.last {
             let (header, bytes) = frame(&mut scanner, &name, offset, (expected, sealed.last))?;
@@ -233,10 +229,8 @@ impl Reader {
         if sealed.header.compacted.is_some() {
             return Ok(false);
         }
-        let name = file_name(sealed.header.first);
+        let (name, mut scanner) = self.scanner_of(sealed)?;
         let failed = |error: io::Error| unreadable(&name, &error);
-        let file = self.fs.open(&self.log_dir.join(&name)).map_err(failed)?;
-        let mut scanner = FrameScanner::new(file, self.codec).map_err(failed)?;
         let mut at = end;
         while let Ok((header, _)) = scanner.frame_at(at).map_err(failed)? {
             match header.kind {
@@ -256,6 +250,15 @@ impl Reader {
             at += bytes;
             passed(bytes)?;
         }
+    }
+
+    /// The file of a segment, with its name for errors.
+    fn scanner_of(&self, sealed: &Sealed) -> Result<(String, FrameScanner), ReadError> {
+        let name = file_name(sealed.header.first);
+        let file = self.fs.open(&self.log_dir.join(&name));
+        let scanner = file.and_then(|file| FrameScanner::new(file, self.codec));
+        let scanner = scanner.map_err(|error| unreadable(&name, &error))?;
+        Ok((name, scanner))
     }
 
     pub(super) fn file_bytes(&self, first: Position) -> io::Result<u64> {
