@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::json::{Message, WireGender};
+use crate::json::{Message, Sent, WireGender, sent_list, sent_message, sent_text};
 use crate::subject::Operation;
 use crate::{Contact, Gender, OrgId, ProfileFields, UserId};
+
+pub mod v2;
 
 /// A change of one user, valid and canonical: what `decide` takes and what a request hash covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +41,14 @@ pub struct ProfilePatch {
 /// A command as a transport decoded it: not yet authenticated, not yet validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandRequest {
-    /// ZITADEL AddHumanUser.
+    /// ZITADEL management AddHumanUser.
     Create(CreateBody),
+    /// ZITADEL management ImportHumanUser.
+    Import(ImportBody),
+    /// ZITADEL user v2 AddHumanUser.
+    AddHuman(v2::AddHumanBody),
+    /// ZITADEL user v2 CreateUser.
+    CreateUser(v2::CreateUserBody),
     /// ZITADEL management UpdateHumanProfile. `user_id` is as sent, in any form.
     Update {
         user_id: String,
@@ -57,20 +65,57 @@ pub enum CommandRequest {
     PatchMe {
         body: PatchBody,
     },
+    /// ZITADEL user v2 UpdateHumanUser.
+    UpdateHuman {
+        user_id: String,
+        body: v2::UpdateHumanBody,
+    },
+    /// ZITADEL user v2 UpdateUser.
+    UpdateUser {
+        user_id: String,
+        body: v2::UpdateUserBody,
+    },
     Remove {
         user_id: String,
     },
 }
 
 impl CommandRequest {
+    /// Part of an idempotency key's scope: ZITADEL's calls are the operation that does the same over
+    /// NATS, so that the transport does not matter to a retry.
     pub fn operation(&self) -> Operation {
         match self {
-            CommandRequest::Create(_) => Operation::Create,
+            CommandRequest::Create(_)
+            | CommandRequest::Import(_)
+            | CommandRequest::AddHuman(_)
+            | CommandRequest::CreateUser(_) => Operation::Create,
             CommandRequest::Update { .. } => Operation::Update,
             CommandRequest::UpdateMe { .. } => Operation::MeUpdate,
-            CommandRequest::Patch { .. } => Operation::Patch,
+            CommandRequest::Patch { .. }
+            | CommandRequest::UpdateHuman { .. }
+            | CommandRequest::UpdateUser { .. } => Operation::Patch,
             CommandRequest::PatchMe { .. } => Operation::MePatch,
             CommandRequest::Remove { .. } => Operation::Remove,
+        }
+    }
+
+    /// Whether it holds a password, which is taken, never kept: only the v1 creations may.
+    pub fn drops_password(&self) -> bool {
+        match self {
+            CommandRequest::Create(body) => body.initial_password.is_some(),
+            CommandRequest::Import(body) => {
+                let password = [body.password, body.hashed_password];
+                password.iter().any(Option::is_some) || body.password_change_required == Some(true)
+            }
+            CommandRequest::AddHuman(_)
+            | CommandRequest::CreateUser(_)
+            | CommandRequest::Update { .. }
+            | CommandRequest::UpdateMe { .. }
+            | CommandRequest::Patch { .. }
+            | CommandRequest::PatchMe { .. }
+            | CommandRequest::UpdateHuman { .. }
+            | CommandRequest::UpdateUser { .. }
+            | CommandRequest::Remove { .. } => false,
         }
     }
 }
@@ -105,6 +150,34 @@ pub struct CreateBody {
     pub profile: Option<Message<UpdateBody>>,
     pub email: Option<Message<EmailBody>>,
     pub phone: Option<Message<PhoneBody>>,
+    #[serde(alias = "initial_password", deserialize_with = "sent_text")]
+    pub initial_password: Option<Sent>,
+}
+
+/// Body of ZITADEL management ImportHumanUser. Passwords are not kept; the fields after them are not
+/// supported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImportBody {
+    #[serde(alias = "user_name")]
+    pub user_name: Option<String>,
+    pub profile: Option<Message<UpdateBody>>,
+    pub email: Option<Message<EmailBody>>,
+    pub phone: Option<Message<PhoneBody>>,
+    #[serde(deserialize_with = "sent_text")]
+    pub password: Option<Sent>,
+    #[serde(alias = "hashed_password", deserialize_with = "sent_message")]
+    pub hashed_password: Option<Sent>,
+    #[serde(alias = "password_change_required")]
+    pub password_change_required: Option<bool>,
+    #[serde(alias = "request_passwordless_registration")]
+    pub request_passwordless_registration: Option<bool>,
+    #[serde(alias = "otp_code", deserialize_with = "sent_text")]
+    pub otp_code: Option<Sent>,
+    #[serde(deserialize_with = "sent_list")]
+    pub idps: Option<Sent>,
+    #[serde(alias = "recovery_codes", deserialize_with = "sent_list")]
+    pub recovery_codes: Option<Sent>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -110,6 +110,56 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for MessageVisitor<T> {
     }
 }
 
+/// That a field was sent with something in it. The value itself is checked for its kind and dropped:
+/// passwords and the like never lie about in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent;
+
+/// For a field that is a text in ZITADEL: the empty one counts as absent, as protobuf has it.
+pub(crate) fn sent_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sent>, D::Error> {
+    struct Text;
+    impl<'de> Visitor<'de> for Text {
+        type Value = Option<Sent>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text")
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Option<Sent>, E> {
+            Ok(None)
+        }
+
+        fn visit_none<E: Error>(self) -> Result<Option<Sent>, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Option<Sent>, D::Error> {
+            from.deserialize_str(self)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Option<Sent>, E> {
+            Ok((!text.is_empty()).then_some(Sent))
+        }
+    }
+    from.deserialize_option(Text)
+}
+
+/// For a field that is a message in ZITADEL: an empty one was sent as well.
+pub(crate) fn sent_message<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sent>, D::Error> {
+    let message = Option::<Message<Anything>>::deserialize(from)?;
+    Ok(message.map(|_| Sent))
+}
+
+/// For a list in ZITADEL: an empty one counts as absent.
+pub(crate) fn sent_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sent>, D::Error> {
+    let list = Option::<Vec<serde::de::IgnoredAny>>::deserialize(from)?;
+    Ok(list.filter(|list| !list.is_empty()).map(|_| Sent))
+}
+
+/// A message whose fields do not matter.
+#[derive(Default, Deserialize)]
+struct Anything {}
+
 /// The gender of a body: a name or a whole number; the enum is open. An unknown name means absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireGender(pub Option<i32>);

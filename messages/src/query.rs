@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::json::WireU64;
+use crate::json::{Message, WireU64};
 use crate::subject::Operation;
 
 /// Rows of one page when the request names no `limit`.
@@ -21,12 +21,29 @@ pub enum QueryRequest {
     GetMe {
         body: GetBody,
     },
+    /// ZITADEL management GetUserByID.
+    GetUser {
+        user_id: String,
+    },
+    /// ZITADEL user v2 GetUserByID.
+    GetAnyUser {
+        user_id: String,
+    },
     History {
         user_id: String,
         body: PageBody,
     },
     HistoryMe {
         body: PageBody,
+    },
+    /// ZITADEL management ListUserChanges.
+    Changes {
+        user_id: String,
+        body: ChangesBody,
+    },
+    /// ZITADEL auth ListMyUserChanges.
+    ChangesMe {
+        body: ChangesBody,
     },
     List {
         body: PageBody,
@@ -39,10 +56,12 @@ pub enum QueryRequest {
 impl QueryRequest {
     pub fn operation(&self) -> Operation {
         match self {
-            QueryRequest::Get { .. } => Operation::Get,
+            QueryRequest::Get { .. }
+            | QueryRequest::GetUser { .. }
+            | QueryRequest::GetAnyUser { .. } => Operation::Get,
             QueryRequest::GetMe { .. } => Operation::MeGet,
-            QueryRequest::History { .. } => Operation::History,
-            QueryRequest::HistoryMe { .. } => Operation::MeHistory,
+            QueryRequest::History { .. } | QueryRequest::Changes { .. } => Operation::History,
+            QueryRequest::HistoryMe { .. } | QueryRequest::ChangesMe { .. } => Operation::MeHistory,
             QueryRequest::List { .. } => Operation::List,
             QueryRequest::Replay { .. } => Operation::Replay,
         }
@@ -71,6 +90,26 @@ pub struct PageBody {
     pub cursor: Option<String>,
     /// Beginning of the display name, letter case aside.
     pub prefix: Option<String>,
+}
+
+/// Body of ZITADEL ListUserChanges and ListMyUserChanges.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ChangesBody {
+    #[serde(alias = "user_id")]
+    pub user_id: Option<String>,
+    pub query: Option<Message<ChangeQuery>>,
+}
+
+/// ZITADEL ChangeQuery: changes after (`asc`) or before `sequence`, which does not count itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ChangeQuery {
+    /// 0 or absent: from the end that `asc` names.
+    pub sequence: Option<WireU64>,
+    /// 0 or absent: [`PAGE_ROWS_DEFAULT`]. At most [`PAGE_ROWS_MAX`].
+    pub limit: Option<WireU64>,
+    pub asc: Option<bool>,
 }
 
 /// Body of `replay`: events after a position.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Message, Request};
 use profile::clock::SystemClock;
-use profile::error::ServiceError;
+use profile::error::{Read, ServiceError};
 use profile::service::RequestContext;
 use profile::transport::Funnel;
 use profile::transport::micro::MicroOptions;
@@ -58,7 +58,7 @@ impl FakeFunnel {
         self.calls.send_modify(|calls| *calls += 1);
         match user {
             PANICS => panic!("as asked"),
-            UNKNOWN => Err(ServiceError::ReadNotFound),
+            UNKNOWN => Err(ServiceError::ReadNotFound(Read::Profile)),
             HELD => {
                 self.gate.acquire().await.unwrap().forget();
                 Ok(())

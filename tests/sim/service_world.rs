@@ -8,7 +8,7 @@ use std::time::Duration;
 use profile::clock::Clock;
 use profile::commit_log::{CommitLog, CommitObserver};
 use profile::data_dir::DataDir;
-use profile::error::ServiceError;
+use profile::error::{Read, ServiceError};
 use profile_messages::record::Hash16;
 use profile_messages::reply::QueryReply;
 use profile_messages::{Position, UserId};
@@ -279,7 +279,7 @@ impl World {
                     format!("I4: {user} is read at version {seen}")
                 })
             }
-            Err(ServiceError::ReadNotFound) => {
+            Err(ServiceError::ReadNotFound(Read::Profile)) => {
                 require(story.is_removed(), || format!("I4: {user} is not found"))
             }
             Ok(QueryReply::History(_) | QueryReply::List(_) | QueryReply::Replay(_)) => {

@@ -39,8 +39,11 @@ pub enum ServiceError {
     #[error("{0} ({id})", id = .0.id())]
     Rejected(Rejection),
     /// A read of an unknown, removed or another organization's user.
-    #[error("User could not be found (QUERY-HNhb3)")]
-    ReadNotFound,
+    #[error("User could not be found ({id})", id = .0.not_found_id())]
+    ReadNotFound(Read),
+    /// A part of ZITADEL's API that is not about profiles; names it.
+    #[error("{0} is not supported by profile-service")]
+    Unsupported(&'static str),
     #[error("expected version does not match, the current version is {current}")]
     VersionMismatch { current: Version },
     #[error("the idempotency key was used with another request")]
@@ -70,6 +73,27 @@ pub enum ServiceError {
     Internal,
 }
 
+/// Which read did not find its user: each has ZITADEL's error id of its own (zitadel-api §3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// v1 GetHumanProfile and GetMyProfile, and our own reads.
+    Profile,
+    /// v1 GetUserByID.
+    ManagementUser,
+    /// v2 GetUserByID.
+    User,
+}
+
+impl Read {
+    fn not_found_id(self) -> &'static str {
+        match self {
+            Read::Profile => "QUERY-HNhb3",
+            Read::ManagementUser => "MANAG-fpo4B",
+            Read::User => "QUERY-Dfbg2",
+        }
+    }
+}
+
 impl ServiceError {
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -80,7 +104,7 @@ impl ServiceError {
             | ServiceError::KeyReused => ErrorCode::InvalidArgument,
             ServiceError::Auth(error) => error.code(),
             ServiceError::Rejected(rejection) => rejection_code(*rejection),
-            ServiceError::ReadNotFound => ErrorCode::NotFound,
+            ServiceError::ReadNotFound(_) => ErrorCode::NotFound,
             ServiceError::VersionMismatch { .. } => ErrorCode::Aborted,
             ServiceError::Overloaded(_) => ErrorCode::ResourceExhausted,
             ServiceError::DeadlineExceeded | ServiceError::VersionNotReached { .. } => {
@@ -91,7 +115,7 @@ impl ServiceError {
             ServiceError::Compacted { .. } | ServiceError::PositionAhead { .. } => {
                 ErrorCode::OutOfRange
             }
-            ServiceError::UnknownSubject => ErrorCode::Unimplemented,
+            ServiceError::Unsupported(_) | ServiceError::UnknownSubject => ErrorCode::Unimplemented,
             ServiceError::Internal => ErrorCode::Internal,
         }
     }
@@ -126,8 +150,8 @@ impl ServiceError {
         match self {
             ServiceError::Auth(error) => error.detail(),
             ServiceError::Rejected(rejection) => Some((rejection.id(), rejection.to_string())),
-            ServiceError::ReadNotFound => {
-                Some(("QUERY-HNhb3", "User could not be found".to_owned()))
+            ServiceError::ReadNotFound(read) => {
+                Some((read.not_found_id(), "User could not be found".to_owned()))
             }
             ServiceError::Body(_)
             | ServiceError::Headers(_)
@@ -142,6 +166,7 @@ impl ServiceError {
             | ServiceError::OutcomeUnknown { .. }
             | ServiceError::Compacted { .. }
             | ServiceError::PositionAhead { .. }
+            | ServiceError::Unsupported(_)
             | ServiceError::UnknownSubject
             | ServiceError::Internal => None,
         }

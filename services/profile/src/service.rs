@@ -19,7 +19,7 @@ use tracing::{Instrument as _, Span};
 use crate::auth::Authenticator;
 use crate::data_dir::DataDir;
 use crate::entity::{Done, EntityPorts};
-use crate::error::ServiceError;
+use crate::error::{Read, ServiceError};
 use crate::gateway::Shards;
 
 mod accept;
@@ -157,7 +157,7 @@ impl ProfileService {
                 self.get(user, body, &context).await
             }
             QueryRequest::GetMe { body } => {
-                let user = caller.me().ok_or(ServiceError::ReadNotFound)?;
+                let user = caller.me().ok_or(ServiceError::ReadNotFound(Read::Profile))?;
                 self.get(user, body, &context).await
             }
             QueryRequest::History { user_id, body } => {
@@ -165,9 +165,13 @@ impl ProfileService {
                 self.history(&caller, user, body).await
             }
             QueryRequest::HistoryMe { body } => {
-                let user = caller.me().ok_or(ServiceError::ReadNotFound)?;
+                let user = caller.me().ok_or(ServiceError::ReadNotFound(Read::Profile))?;
                 self.history(&caller, user, body).await
             }
+            QueryRequest::GetUser { .. }
+            | QueryRequest::GetAnyUser { .. }
+            | QueryRequest::Changes { .. }
+            | QueryRequest::ChangesMe { .. } => Err(ServiceError::Unsupported("this call")),
             QueryRequest::List { body } => self.list(&caller, body).await,
             QueryRequest::Replay { body } => self.replay(&caller, body).await,
         }

@@ -18,6 +18,13 @@ use profile_messages::reply::{CommandReply, QueryReply};
 use crate::error::ServiceError;
 use crate::service::{ProfileService, RequestContext};
 
+/// What an edge has decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request {
+    Command(CommandRequest),
+    Query(QueryRequest),
+}
+
 /// What an edge calls: [`ProfileService`], or something simpler in a test of the edge.
 pub trait Funnel: Send + Sync + 'static {
     fn execute(

@@ -28,7 +28,7 @@ fn of(code: ErrorCode) -> ServiceError {
         }
         ErrorCode::Unauthenticated => ServiceError::Auth(AuthError::TokenInvalid),
         ErrorCode::PermissionDenied => ServiceError::Auth(AuthError::NoPermission),
-        ErrorCode::NotFound => ServiceError::ReadNotFound,
+        ErrorCode::NotFound => ServiceError::ReadNotFound(Read::Profile),
         ErrorCode::FailedPrecondition => ServiceError::Rejected(Rejection::NotChanged),
         ErrorCode::Aborted => ServiceError::VersionMismatch {
             current: Version(5),

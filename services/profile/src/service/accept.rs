@@ -28,6 +28,11 @@ impl ProfileService {
     ) -> Result<Accepted, ServiceError> {
         match request {
             CommandRequest::Create(body) => self.accept_create(caller, context, &body),
+            CommandRequest::Import(_)
+            | CommandRequest::AddHuman(_)
+            | CommandRequest::CreateUser(_)
+            | CommandRequest::UpdateHuman { .. }
+            | CommandRequest::UpdateUser { .. } => Err(ServiceError::Unsupported("this call")),
             CommandRequest::Update { user_id, body } => self.accept_update(caller, &user_id, &body),
             CommandRequest::UpdateMe { body } => accept_my_update(caller, &body),
             CommandRequest::Patch { user_id, body } => self.accept_patch(caller, &user_id, &body),

@@ -6,7 +6,7 @@ use profile_messages::{OrgId, UserId};
 
 use super::{ProfileService, RequestContext};
 use crate::auth::{AuthError, Permission, Principal};
-use crate::error::ServiceError;
+use crate::error::{Read, ServiceError};
 
 /// The authenticated caller and the context organization (`Profile-Org`, else its own).
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ impl ProfileService {
         user_id: &str,
     ) -> Result<Target, ServiceError> {
         let org = self.authorized_org(caller, Permission::UserRead)?;
-        let user = UserId::parse(user_id).map_err(|_| ServiceError::ReadNotFound)?;
+        let user = UserId::parse(user_id).map_err(|_| ServiceError::ReadNotFound(Read::Profile))?;
         Ok(Target { user, org })
     }
 

@@ -11,7 +11,7 @@ use profile_messages::{FieldChanges, Gender, Position, ProfileFields};
 use super::caller::{Caller, Target};
 use super::read::read_error;
 use super::{ProfileService, cursor};
-use crate::error::ServiceError;
+use crate::error::{Read, ServiceError};
 
 impl ProfileService {
     pub(super) async fn history(
@@ -22,7 +22,7 @@ impl ProfileService {
     ) -> Result<QueryReply, ServiceError> {
         let rows_max = self.page_rows(body.limit)?;
         let _page = self.page_permit()?;
-        let current = self.current(&target)?.ok_or(ServiceError::ReadNotFound)?;
+        let current = self.current(&target)?.ok_or(ServiceError::ReadNotFound(Read::Profile))?;
         let [issuer, subject] = caller.principal.identity();
         let scope = [
             "history",
@@ -39,7 +39,7 @@ impl ProfileService {
         let mut next = self.record(newest).await?;
         let own = |record: &Arc<Record>| record.user == target.user && record.org == target.org;
         if !next.as_ref().is_none_or(own) {
-            return Err(ServiceError::ReadNotFound);
+            return Err(ServiceError::ReadNotFound(Read::Profile));
         }
         while let Some(record) = next.take() {
             if changes.len() == rows_max || bytes > self.reads.page_bytes_max {

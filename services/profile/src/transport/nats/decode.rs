@@ -8,13 +8,7 @@ use profile_messages::query::{GetBody, PageBody, QueryRequest, ReplayBody};
 use profile_messages::subject::{Operation, RequestSubject};
 
 use crate::error::ServiceError;
-
-/// What a message asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Request {
-    Command(CommandRequest),
-    Query(QueryRequest),
-}
+use crate::transport::Request;
 
 /// Reads the headers. Letter case does not matter, the first value of a name counts.
 ///

@@ -15,14 +15,14 @@ use profile_messages::subject::{self, Operation};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::counters::NatsCounters;
-use super::decode::{self, Request};
+use super::decode;
 use super::encode::{self, Answer};
 use super::reply_rule::{ReplyRefused, ReplyRule};
 use super::requests::{Release, Requests, Stop};
 use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::service::RequestContext;
-use crate::transport::Funnel;
+use crate::transport::{Funnel, Request};
 use crate::transport::micro::EndpointStats;
 
 /// Largest sum of a request's header bytes, names included: a token, a trace and some short ones.

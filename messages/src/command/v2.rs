@@ -1,0 +1,160 @@
+//! Bodies of ZITADEL's user service v2 (`zitadel.user.v2`), as far as they are about profiles. Fields of
+//! the kind [`Sent`] are known and not supported: a request that holds one is refused as a whole.
+
+use serde::Deserialize;
+
+use crate::json::{Message, Sent, WireGender, sent_list, sent_message, sent_text};
+
+/// `SetHumanProfile`, and the profile of `UpdateUserRequest.Human`, whose fields may all be absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProfileBody {
+    #[serde(alias = "given_name")]
+    pub given_name: Option<String>,
+    #[serde(alias = "family_name")]
+    pub family_name: Option<String>,
+    #[serde(alias = "nick_name")]
+    pub nick_name: Option<String>,
+    #[serde(alias = "display_name")]
+    pub display_name: Option<String>,
+    #[serde(alias = "preferred_language")]
+    pub preferred_language: Option<String>,
+    pub gender: Option<WireGender>,
+}
+
+/// `SetHumanEmail`. No mail is ever sent, so asking for a code is not supported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EmailBody {
+    pub email: Option<String>,
+    #[serde(alias = "is_verified")]
+    pub is_verified: Option<bool>,
+    #[serde(alias = "send_code", deserialize_with = "sent_message")]
+    pub send_code: Option<Sent>,
+    #[serde(alias = "return_code", deserialize_with = "sent_message")]
+    pub return_code: Option<Sent>,
+}
+
+/// `SetHumanPhone`, as [`EmailBody`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PhoneBody {
+    pub phone: Option<String>,
+    #[serde(alias = "is_verified")]
+    pub is_verified: Option<bool>,
+    #[serde(alias = "send_code", deserialize_with = "sent_message")]
+    pub send_code: Option<Sent>,
+    #[serde(alias = "return_code", deserialize_with = "sent_message")]
+    pub return_code: Option<Sent>,
+}
+
+/// `UpdateHumanUserRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UpdateHumanBody {
+    #[serde(alias = "user_id")]
+    pub user_id: Option<String>,
+    #[serde(deserialize_with = "sent_text")]
+    pub username: Option<Sent>,
+    pub profile: Option<Message<ProfileBody>>,
+    #[serde(deserialize_with = "sent_message")]
+    pub email: Option<Sent>,
+    #[serde(deserialize_with = "sent_message")]
+    pub phone: Option<Sent>,
+    #[serde(deserialize_with = "sent_message")]
+    pub password: Option<Sent>,
+}
+
+/// `UpdateUserRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UpdateUserBody {
+    #[serde(alias = "user_id")]
+    pub user_id: Option<String>,
+    #[serde(deserialize_with = "sent_text")]
+    pub username: Option<Sent>,
+    pub human: Option<Message<UpdateUserHumanBody>>,
+    #[serde(deserialize_with = "sent_message")]
+    pub machine: Option<Sent>,
+    #[serde(deserialize_with = "sent_list")]
+    pub metadata: Option<Sent>,
+}
+
+/// `UpdateUserRequest.Human`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UpdateUserHumanBody {
+    pub profile: Option<Message<ProfileBody>>,
+    #[serde(deserialize_with = "sent_message")]
+    pub email: Option<Sent>,
+    #[serde(deserialize_with = "sent_message")]
+    pub phone: Option<Sent>,
+    #[serde(deserialize_with = "sent_message")]
+    pub password: Option<Sent>,
+}
+
+/// `zitadel.object.v2.Organization`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OrganizationBody {
+    #[serde(alias = "org_id")]
+    pub org_id: Option<String>,
+    #[serde(alias = "org_domain", deserialize_with = "sent_text")]
+    pub org_domain: Option<Sent>,
+}
+
+/// `AddHumanUserRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AddHumanBody {
+    #[serde(alias = "user_id")]
+    pub user_id: Option<String>,
+    pub username: Option<String>,
+    pub organization: Option<Message<OrganizationBody>>,
+    pub profile: Option<Message<ProfileBody>>,
+    pub email: Option<Message<EmailBody>>,
+    pub phone: Option<Message<PhoneBody>>,
+    #[serde(deserialize_with = "sent_list")]
+    pub metadata: Option<Sent>,
+    #[serde(deserialize_with = "sent_message")]
+    pub password: Option<Sent>,
+    #[serde(alias = "hashed_password", deserialize_with = "sent_message")]
+    pub hashed_password: Option<Sent>,
+    #[serde(alias = "idp_links", deserialize_with = "sent_list")]
+    pub idp_links: Option<Sent>,
+    #[serde(alias = "totp_secret", deserialize_with = "sent_text")]
+    pub totp_secret: Option<Sent>,
+}
+
+/// `CreateUserRequest`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CreateUserBody {
+    #[serde(alias = "organization_id")]
+    pub organization_id: Option<String>,
+    #[serde(alias = "user_id")]
+    pub user_id: Option<String>,
+    pub username: Option<String>,
+    pub human: Option<Message<CreateHumanBody>>,
+    #[serde(deserialize_with = "sent_message")]
+    pub machine: Option<Sent>,
+    #[serde(deserialize_with = "sent_list")]
+    pub metadata: Option<Sent>,
+}
+
+/// `CreateUserRequest.Human`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CreateHumanBody {
+    pub profile: Option<Message<ProfileBody>>,
+    pub email: Option<Message<EmailBody>>,
+    pub phone: Option<Message<PhoneBody>>,
+    #[serde(deserialize_with = "sent_message")]
+    pub password: Option<Sent>,
+    #[serde(alias = "hashed_password", deserialize_with = "sent_message")]
+    pub hashed_password: Option<Sent>,
+    #[serde(alias = "idp_links", deserialize_with = "sent_list")]
+    pub idp_links: Option<Sent>,
+    #[serde(alias = "totp_secret", deserialize_with = "sent_text")]
+    pub totp_secret: Option<Sent>,
+}
