@@ -117,31 +117,42 @@ pub struct Sent;
 
 /// For a field that is a text in ZITADEL: the empty one counts as absent, as protobuf has it.
 pub(crate) fn sent_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sent>, D::Error> {
-    struct Text;
-    impl<'de> Visitor<'de> for Text {
-        type Value = Option<Sent>;
+    let text = Option::<SomeText>::deserialize(from)?;
+    Ok(text.filter(|text| !text.is_empty).map(|_| Sent))
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
-        }
+/// For an `optional` text in ZITADEL: an empty one was sent as well.
+pub(crate) fn sent_optional_text<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Sent>, D::Error> {
+    Ok(Option::<SomeText>::deserialize(from)?.map(|_| Sent))
+}
 
-        fn visit_unit<E: Error>(self) -> Result<Option<Sent>, E> {
-            Ok(None)
-        }
+/// A text of which only this is kept.
+struct SomeText {
+    is_empty: bool,
+}
 
-        fn visit_none<E: Error>(self) -> Result<Option<Sent>, E> {
-            Ok(None)
-        }
-
-        fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Option<Sent>, D::Error> {
-            from.deserialize_str(self)
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<Option<Sent>, E> {
-            Ok((!text.is_empty()).then_some(Sent))
-        }
+impl<'de> Deserialize<'de> for SomeText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SomeText, D::Error> {
+        deserializer.deserialize_str(SomeTextVisitor)
     }
-    from.deserialize_option(Text)
+}
+
+struct SomeTextVisitor;
+
+impl Visitor<'_> for SomeTextVisitor {
+    type Value = SomeText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<SomeText, E> {
+        Ok(SomeText {
+            is_empty: text.is_empty(),
+        })
+    }
 }
 
 /// For a field that is a message in ZITADEL: an empty one was sent as well.

@@ -3,7 +3,9 @@
 
 use serde::Deserialize;
 
-use crate::json::{Message, Sent, WireGender, sent_list, sent_message, sent_text};
+use crate::json::{
+    Message, Sent, WireGender, sent_list, sent_message, sent_optional_text, sent_text,
+};
 
 /// `SetHumanProfile`, and the profile of `UpdateUserRequest.Human`, whose fields may all be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -54,7 +56,7 @@ pub struct PhoneBody {
 pub struct UpdateHumanBody {
     #[serde(alias = "user_id")]
     pub user_id: Option<String>,
-    #[serde(deserialize_with = "sent_text")]
+    #[serde(deserialize_with = "sent_optional_text")]
     pub username: Option<Sent>,
     pub profile: Option<Message<ProfileBody>>,
     #[serde(deserialize_with = "sent_message")]
@@ -71,7 +73,7 @@ pub struct UpdateHumanBody {
 pub struct UpdateUserBody {
     #[serde(alias = "user_id")]
     pub user_id: Option<String>,
-    #[serde(deserialize_with = "sent_text")]
+    #[serde(deserialize_with = "sent_optional_text")]
     pub username: Option<Sent>,
     pub human: Option<Message<UpdateUserHumanBody>>,
     #[serde(deserialize_with = "sent_message")]
@@ -122,7 +124,7 @@ pub struct AddHumanBody {
     pub hashed_password: Option<Sent>,
     #[serde(alias = "idp_links", deserialize_with = "sent_list")]
     pub idp_links: Option<Sent>,
-    #[serde(alias = "totp_secret", deserialize_with = "sent_text")]
+    #[serde(alias = "totp_secret", deserialize_with = "sent_optional_text")]
     pub totp_secret: Option<Sent>,
 }
 
@@ -155,6 +157,6 @@ pub struct CreateHumanBody {
     pub hashed_password: Option<Sent>,
     #[serde(alias = "idp_links", deserialize_with = "sent_list")]
     pub idp_links: Option<Sent>,
-    #[serde(alias = "totp_secret", deserialize_with = "sent_text")]
+    #[serde(alias = "totp_secret", deserialize_with = "sent_optional_text")]
     pub totp_secret: Option<Sent>,
 }

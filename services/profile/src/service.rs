@@ -157,7 +157,9 @@ impl ProfileService {
                 self.get(user, body, &context).await
             }
             QueryRequest::GetMe { body } => {
-                let user = caller.me().ok_or(ServiceError::ReadNotFound(Read::Profile))?;
+                let user = caller
+                    .me()
+                    .ok_or(ServiceError::ReadNotFound(Read::Profile))?;
                 self.get(user, body, &context).await
             }
             QueryRequest::History { user_id, body } => {
@@ -165,7 +167,9 @@ impl ProfileService {
                 self.history(&caller, user, body).await
             }
             QueryRequest::HistoryMe { body } => {
-                let user = caller.me().ok_or(ServiceError::ReadNotFound(Read::Profile))?;
+                let user = caller
+                    .me()
+                    .ok_or(ServiceError::ReadNotFound(Read::Profile))?;
                 self.history(&caller, user, body).await
             }
             QueryRequest::GetUser { .. }

@@ -6,8 +6,13 @@
 //! its peer and the funnel. An edge answers every request that it has read, also when the code
 //! behind it panics.
 
+pub mod api;
+pub mod connect;
+pub mod grpc;
+pub mod http;
 pub mod micro;
 pub mod nats;
+pub mod rest;
 
 use std::future::Future;
 
@@ -23,6 +28,25 @@ use crate::service::{ProfileService, RequestContext};
 pub enum Request {
     Command(CommandRequest),
     Query(QueryRequest),
+}
+
+impl From<CommandRequest> for Request {
+    fn from(command: CommandRequest) -> Request {
+        Request::Command(command)
+    }
+}
+
+impl From<QueryRequest> for Request {
+    fn from(query: QueryRequest) -> Request {
+        Request::Query(query)
+    }
+}
+
+/// What the funnel answered.
+#[derive(Debug)]
+pub enum Reply {
+    Command(CommandReply),
+    Query(QueryReply),
 }
 
 /// What an edge calls: [`ProfileService`], or something simpler in a test of the edge.

@@ -22,7 +22,9 @@ impl ProfileService {
     ) -> Result<QueryReply, ServiceError> {
         let rows_max = self.page_rows(body.limit)?;
         let _page = self.page_permit()?;
-        let current = self.current(&target)?.ok_or(ServiceError::ReadNotFound(Read::Profile))?;
+        let current = self
+            .current(&target)?
+            .ok_or(ServiceError::ReadNotFound(Read::Profile))?;
         let [issuer, subject] = caller.principal.identity();
         let scope = [
             "history",

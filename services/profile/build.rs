@@ -1,0 +1,26 @@
+//! Compiles ZITADEL's part of the API to Rust messages, and to the descriptors that reflection serves.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message;
+
+const PROTO_DIR: &str = "../../messages/proto";
+const FILES: [&str; 3] = [
+    "zitadel/management.proto",
+    "zitadel/auth.proto",
+    "zitadel/user/v2/user_service.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={PROTO_DIR}");
+    // `message.proto` is named by nobody: it is what an error's detail is made of.
+    let files = FILES.into_iter().chain(["zitadel/message.proto"]);
+    let descriptors = protox::compile(files, [PROTO_DIR])?;
+    let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out_dir.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    prost_build::Config::new()
+        .include_file("zitadel.rs")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Tells the protocols on the port apart and answers browsers' questions about origins.
+//!
+//! gRPC and gRPC-Web are told by their content type, except on REST paths, where ZITADEL reads JSON whatever
+//! the type says (zitadel-api §2.3); Connect by the path of a v2 call; the rest is REST.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
+use http::{Method, Request};
+use hyper::body::Incoming;
+use tower::{Layer, Service, ServiceExt};
+use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
+
+use super::HttpStartError;
+use super::exchange::{Exchange, Response};
+use super::headers;
+use crate::transport::api::{ApiService, Call};
+use crate::transport::grpc::Grpc;
+use crate::transport::{Funnel, connect, rest};
+
+/// How long a browser may remember an answer to a preflight.
+const PREFLIGHT_MAX_AGE_S: u64 = 600;
+
+/// The service of every connection.
+#[derive(Debug)]
+pub(super) struct Dispatch<F> {
+    service: Cors<Protocols<F>>,
+}
+
+impl<F: Funnel> Dispatch<F> {
+    pub(super) fn new(exchange: Arc<Exchange<F>>) -> Result<Dispatch<F>, HttpStartError> {
+        let grpc = Grpc::new(Arc::clone(&exchange));
+        let grpc = grpc.map_err(|error| HttpStartError::Reflection(error.to_string()))?;
+        let protocols = Protocols { exchange, grpc };
+        let service = cors().layer(protocols);
+        Ok(Dispatch { service })
+    }
+}
+
+impl<F> Clone for Dispatch<F> {
+    fn clone(&self) -> Dispatch<F> {
+        let service = self.service.clone();
+        Dispatch { service }
+    }
+}
+
+impl<F: Funnel> Service<Request<Incoming>> for Dispatch<F> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Incoming>>::poll_ready(&mut self.service, cx)
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let answering = self.service.call(request);
+        Box::pin(async move {
+            let mut response = answering.await?;
+            headers::add_general(response.headers_mut());
+            Ok(response)
+        })
+    }
+}
+
+/// Behind the answers to preflights.
+#[derive(Debug)]
+struct Protocols<F> {
+    exchange: Arc<Exchange<F>>,
+    grpc: Grpc<F>,
+}
+
+impl<F> Clone for Protocols<F> {
+    fn clone(&self) -> Protocols<F> {
+        Protocols {
+            exchange: Arc::clone(&self.exchange),
+            grpc: self.grpc.clone(),
+        }
+    }
+}
+
+impl<F: Funnel> Service<Request<Incoming>> for Protocols<F> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        match protocol(&request) {
+            Protocol::Grpc => Box::pin(self.grpc.clone().oneshot(request)),
+            Protocol::Connect(call) => {
+                let exchange = Arc::clone(&self.exchange);
+                Box::pin(async move { Ok(connect::answer(&exchange, call, request).await) })
+            }
+            Protocol::Rest => {
+                let exchange = Arc::clone(&self.exchange);
+                Box::pin(async move { Ok(rest::answer(&exchange, request).await) })
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Grpc,
+    Connect(Call),
+    Rest,
+}
+
+fn protocol<B>(request: &Request<B>) -> Protocol {
+    let path = request.uri().path();
+    if rest::is_rest_path(path) {
+        return Protocol::Rest;
+    }
+    let content_type = request.headers().get(CONTENT_TYPE);
+    let is_grpc = content_type.is_some_and(|it| it.as_bytes().starts_with(b"application/grpc"));
+    if is_grpc {
+        return Protocol::Grpc;
+    }
+    // ZITADEL's v1 services do not speak Connect.
+    match Call::from_rpc_path(path) {
+        Some(call) if call.service() == ApiService::UserV2 => Protocol::Connect(call),
+        Some(_) | None => Protocol::Rest,
+    }
+}
+
+/// All origins, with credentials; the headers of zitadel-api §5.3 and ours.
+fn cors() -> CorsLayer {
+    let methods = [
+        Method::OPTIONS,
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ];
+    let allowed = [
+        "origin",
+        "content-type",
+        "accept",
+        "accept-language",
+        "authorization",
+        "x-zitadel-orgid",
+        "x-user-agent",
+        "x-grpc-web",
+        "x-requested-with",
+        "connect-protocol-version",
+        "connect-timeout-ms",
+        "grpc-timeout",
+        "profile-org",
+        "profile-expected-version",
+        "profile-deadline-ms",
+        "idempotency-key",
+        "if-match",
+        "if-none-match",
+        "traceparent",
+    ];
+    let exposed = [
+        LOCATION,
+        CONTENT_LENGTH,
+        HeaderName::from_static("grpc-status"),
+        HeaderName::from_static("grpc-message"),
+        HeaderName::from_static("grpc-status-details-bin"),
+        HeaderName::from_static("etag"),
+        HeaderName::from_static("deprecation"),
+        HeaderName::from_static("link"),
+        HeaderName::from_static("retry-after"),
+        HeaderName::from_static("warning"),
+    ];
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::mirror_request())
+        .allow_credentials(true)
+        .allow_methods(methods)
+        .allow_headers(allowed.map(HeaderName::from_static))
+        .expose_headers(exposed)
+        .max_age(std::time::Duration::from_secs(PREFLIGHT_MAX_AGE_S))
+}
+
+#[cfg(test)]
+mod tests;
