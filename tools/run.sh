@@ -57,7 +57,7 @@ export PROFILE__NATS__URLS="[\"nats://127.0.0.1:$port\"]"
 export PROFILE__NATS__INGRESS__USER=service_ingress PROFILE__NATS__EGRESS__USER=service_egress
 export PROFILE__NATS__INGRESS__PASSWORD=$NATS_INGRESS_PASSWORD
 export PROFILE__NATS__EGRESS__PASSWORD=$NATS_EGRESS_PASSWORD
-export PROFILE__DATA_DIR="$run/data"
+export PROFILE__DATA_DIR="$run/data" PROFILE__HTTP__LISTEN=127.0.0.1:${HTTP_PORT:-8080}
 "$bin/profiled" --dev >"$run/profiled.log" 2>&1 &
 children+=($!)
 set +m

@@ -24,6 +24,7 @@ use crate::relay::lag::RelayLag;
 use crate::relay::reconcile::Refusal;
 use crate::relay::{Relay, RelayHandle, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
+use crate::transport::http::{HttpEdge, HttpOptions};
 use crate::transport::nats::{NatsEdge, NatsOptions, connect_as};
 
 mod backup;
@@ -137,7 +138,11 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         shards: &shards,
         dev: config.dev,
     };
-    let ended = serve_requests(&parts, nats, service, clock).await;
+    let edges = EdgeOptions {
+        nats,
+        http: options::http(&config),
+    };
+    let ended = serve_requests(&parts, edges, service, clock).await;
     if let Err(error) = &ended {
         tracing::error!(error = %format!("{error:#}"), "cannot go on, stopping");
     }
@@ -189,10 +194,16 @@ struct Parts<'a> {
     dev: bool,
 }
 
-/// Opens the edge once the event stream is known to be ours, and closes it at the end.
+/// The ways in; HTTP only if it is configured.
+struct EdgeOptions {
+    nats: NatsOptions,
+    http: Option<HttpOptions>,
+}
+
+/// Opens the edges once the event stream is known to be ours, and closes them at the end.
 async fn serve_requests(
     parts: &Parts<'_>,
-    nats: NatsOptions,
+    options: EdgeOptions,
     service: Arc<ProfileService>,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<()> {
@@ -203,19 +214,40 @@ async fn serve_requests(
         ended = &mut until_stopped => return ended,
         confirmed = stream_confirmed(parts.relay.clone()) => confirmed?,
     }
-    let edge = NatsEdge::start(nats, service, clock).await?;
+    let nats = NatsEdge::start(options.nats, Arc::clone(&service), Arc::clone(&clock)).await?;
+    let http = match options.http {
+        Some(options) => Some(HttpEdge::start(options, service, clock).await?),
+        None => None,
+    };
     tracing::info!(
         store = parts.storage.data_dir.store_id(),
         dev = parts.dev,
+        http = http.as_ref().map(|edge| edge.address().to_string()),
         "ready"
     );
     let ended = tokio::select! {
         ended = until_stopped => ended,
-        () = edge.ended() => Err(anyhow::anyhow!("the request loop ended by itself: this is a bug")),
+        () = nats.ended() => Err(anyhow::anyhow!("the request loop ended by itself: this is a bug")),
+        () = http_ended(http.as_ref()) => Err(anyhow::anyhow!("the HTTP edge ended by itself: this is a bug")),
     };
-    let report = edge.drain(DRAIN_BOUND).await;
-    tracing::info!(?report, "drained");
+    // Side by side: requests of both are in work, and the bound is for both.
+    let (report, http_drained) = tokio::join!(nats.drain(DRAIN_BOUND), drain_http(http));
+    tracing::info!(?report, http_drained, "drained");
     ended
+}
+
+async fn http_ended(edge: Option<&HttpEdge>) {
+    match edge {
+        Some(edge) => edge.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn drain_http(edge: Option<HttpEdge>) -> Option<bool> {
+    match edge {
+        Some(edge) => Some(edge.drain(DRAIN_BOUND).await),
+        None => None,
+    }
 }
 
 /// Waits until the event stream was seen to be this store's: before that a second store could answer

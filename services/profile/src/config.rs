@@ -1,6 +1,7 @@
 //! The options: `config/default.toml`, then a file, then the environment; refused as a whole or taken whole.
 
 mod auth;
+mod http;
 mod layer;
 mod nats;
 mod problem;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 use validator::Validate;
 
 pub use auth::{AuthConfig, ClaimsConfig, DEV_ISSUER, IssuerConfig, Permission, TokenAlgorithm};
+pub use http::{HttpConfig, HttpTlsConfig};
 pub use layer::ENV_PREFIX;
 pub(crate) use nats::is_loopback_url;
 pub use nats::{NatsConfig, NatsConnectionConfig, NatsCredentials, NatsTlsConfig};
@@ -50,6 +52,8 @@ pub struct Config {
     pub runtime: RuntimeConfig,
     #[validate(nested)]
     pub nats: NatsConfig,
+    #[validate(nested)]
+    pub http: HttpConfig,
     #[validate(nested)]
     pub relay: RelayConfig,
     #[validate(nested)]

@@ -14,6 +14,7 @@ use crate::gateway::GatewayOptions;
 use crate::relay::RelayOptions;
 use crate::relay::stream::jetstream::StreamOptions;
 use crate::service::ReadOptions;
+use crate::transport::http::{HttpOptions, HttpTls};
 use crate::transport::micro::MicroOptions;
 use crate::transport::nats::{NatsLogin, NatsOptions, NatsTls, NatsUser};
 
@@ -65,9 +66,18 @@ pub(super) fn gateway(config: &Config, shards: usize) -> GatewayOptions {
     GatewayOptions {
         live_actors_max: (config.actors.live_actors_max / shards.max(1)).max(1),
         mailbox_commands_max: config.actors.mailbox_commands_max,
-        gateway_commands_max: config.nats.in_flight_requests_max,
+        gateway_commands_max: commands_max(config),
         idle_passivation: Duration::from_millis(config.actors.idle_passivation_ms),
     }
+}
+
+/// As many as the edges let in.
+fn commands_max(config: &Config) -> usize {
+    let over_http = config
+        .http
+        .listen
+        .map_or(0, |_| config.http.in_flight_requests_max);
+    config.nats.in_flight_requests_max + over_http
 }
 
 pub(super) fn reads(config: &Config) -> ReadOptions {
@@ -104,6 +114,27 @@ pub(super) fn nats(config: &Config, store_id: &str) -> anyhow::Result<NatsOption
             metadata: BTreeMap::from([(STORE.to_owned(), store_id.to_owned())]),
             prefix: nats.srv_prefix.clone(),
         },
+    })
+}
+
+/// `None` without `http.listen`.
+pub(super) fn http(config: &Config) -> Option<HttpOptions> {
+    let http = &config.http;
+    let files = http.tls.cert_file.clone().zip(http.tls.key_file.clone());
+    let tls = files.map(|(certificates, key)| HttpTls {
+        certificates,
+        key,
+        client_authorities: http.tls.client_ca_file.clone(),
+    });
+    Some(HttpOptions {
+        listen: http.listen?,
+        tls,
+        connections_max: http.connections_max,
+        streams_per_connection_max: http.streams_per_connection_max,
+        in_flight_requests_max: http.in_flight_requests_max,
+        header_read_timeout: Duration::from_millis(http.header_read_ms_max),
+        body_read_timeout: Duration::from_millis(http.body_read_ms_max),
+        idle_timeout: Duration::from_millis(http.idle_ms_max),
     })
 }
 

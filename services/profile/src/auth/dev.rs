@@ -38,6 +38,9 @@ pub fn check_dev_allowed(config: &Config) -> Result<(), DevError> {
     if !config.nats.urls.iter().all(|url| is_loopback_url(url)) {
         return Err(DevError::NotLoopback("nats.urls"));
     }
+    if !config.http.listen.is_none_or(|it| it.ip().is_loopback()) {
+        return Err(DevError::NotLoopback("http.listen"));
+    }
     Ok(())
 }
 
