@@ -31,11 +31,17 @@ impl ProfileService {
         context: &RequestContext,
     ) -> Result<QueryReply, ServiceError> {
         let wanted = Version(body.min_version.map_or(0, |version| version.0));
-        let current = match self.current(&target)?.ok_or(ServiceError::ReadNotFound(Read::Profile))? {
+        let current = match self
+            .current(&target)?
+            .ok_or(ServiceError::ReadNotFound(Read::Profile))?
+        {
             current if current.version >= wanted => current,
             _ => self.wait_for_version(&target, wanted, context).await?,
         };
-        let state = current.state.as_ref().ok_or(ServiceError::ReadNotFound(Read::Profile))?;
+        let state = current
+            .state
+            .as_ref()
+            .ok_or(ServiceError::ReadNotFound(Read::Profile))?;
         Ok(QueryReply::Get(Box::new(get_reply(&current, state))))
     }
 
@@ -68,7 +74,9 @@ impl ProfileService {
         let mut durable = self.ports.log.durable();
         loop {
             durable.borrow_and_update();
-            let current = self.current(target)?.ok_or(ServiceError::ReadNotFound(Read::Profile))?;
+            let current = self
+                .current(target)?
+                .ok_or(ServiceError::ReadNotFound(Read::Profile))?;
             if current.version >= wanted {
                 return Ok(current);
             }

@@ -22,8 +22,8 @@ use super::requests::{Release, Requests, Stop};
 use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::service::RequestContext;
-use crate::transport::{Funnel, Request};
 use crate::transport::micro::EndpointStats;
+use crate::transport::{Funnel, Request};
 
 /// Largest sum of a request's header bytes, names included: a token, a trace and some short ones.
 const HEADERS_BYTES_MAX: usize = 32 * 1024;
