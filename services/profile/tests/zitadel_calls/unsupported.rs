@@ -182,7 +182,7 @@ fn an_empty_text_or_list_asks_for_nothing() {
                 Value::Array(_) => json!([]),
                 Value::Bool(_) => json!(false),
                 // An empty message was sent as well.
-                _ => continue,
+                Value::Object(_) | Value::Null | Value::Number(_) => continue,
             };
             let sent = with(&valid, place, &nothing);
             let done = world.execute(&Who::owner(), make(&sent)).await;
