@@ -27,7 +27,7 @@ use zitadel::user::v2 as user_v2;
 use zitadel::{auth, management};
 
 /// The descriptors of `messages/proto`, for reflection.
-pub(in crate::transport) const DESCRIPTORS: &[u8] =
+pub const DESCRIPTORS: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Reads the message of `call`.
