@@ -4,6 +4,7 @@ mod backup;
 mod edge;
 mod erasure;
 mod formats;
+mod http;
 mod micro;
 mod nats_edge;
 mod nats_shutdown;
