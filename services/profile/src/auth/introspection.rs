@@ -54,7 +54,7 @@ pub(super) struct Introspection {
 #[derive(Debug)]
 enum Endpoint {
     Configured { client: Client, url: Url },
-    Discovered(DiscoveredEndpoint),
+    Discovered(Box<DiscoveredEndpoint>),
 }
 
 #[derive(Debug)]
@@ -85,13 +85,13 @@ impl Introspection {
                 client: fetch::client(url)?,
                 url: fetch::url(url)?,
             },
-            None => Endpoint::Discovered(DiscoveredEndpoint {
+            None => Endpoint::Discovered(Box::new(DiscoveredEndpoint {
                 discovery: Discovery::new(&issuer.issuer)?,
                 refetch_interval: Duration::from_secs(issuer.refetch_interval_s),
                 refresh_interval: Duration::from_secs(issuer.refresh_interval_s),
                 clock,
                 known: tokio::sync::Mutex::default(),
-            }),
+            })),
         };
         Ok(Introspection {
             endpoint,

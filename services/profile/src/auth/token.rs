@@ -164,9 +164,9 @@ impl Issuer {
             let mut names = self.audiences.iter().chain(client);
             names.any(|name| aud.as_str() == Some(name))
         };
-        match aud {
-            Value::Array(several) => several.iter().any(ours),
-            one => ours(one),
+        match aud.as_array() {
+            Some(several) => several.iter().any(ours),
+            None => ours(aud),
         }
     }
 
