@@ -13,3 +13,4 @@ mod repeats;
 mod schemas;
 mod service;
 mod start;
+mod tokens;
