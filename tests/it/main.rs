@@ -14,3 +14,4 @@ mod repeats;
 mod schemas;
 mod service;
 mod start;
+mod tokens;
