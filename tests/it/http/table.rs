@@ -59,7 +59,7 @@ fn sent(world: &World, row: usize, case: &Case, over: Transport) -> Sent {
     sent
 }
 
-fn freshen(value: &mut Value, fresh: &str) {
+pub(crate) fn freshen(value: &mut Value, fresh: &str) {
     match value {
         Value::String(text) if text == FRESH => fresh.clone_into(text),
         Value::Object(fields) => fields.values_mut().for_each(|value| freshen(value, fresh)),
