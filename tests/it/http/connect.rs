@@ -43,7 +43,6 @@ async fn an_error_is_told_in_connects_words() {
         "type": "zitadel.v1.ErrorDetail",
         "value": "CgtRVUVSWS1EZmJnMhIXVXNlciBjb3VsZCBub3QgYmUgZm91bmQ",
         "debug": {
-            "@type": "type.googleapis.com/zitadel.v1.ErrorDetail",
             "id": "QUERY-Dfbg2", "message": "User could not be found",
         },
     });

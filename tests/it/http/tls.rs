@@ -99,7 +99,6 @@ async fn a_client_without_a_certificate_of_the_authority_is_refused_where_one_is
 
 #[test]
 fn certificates_that_cannot_be_used_stop_the_start_by_name() {
-    let server = NatsServer::start(ServerOptions::default());
     for (certificate, key) in [
         ("no-such-file.pem", "server-key.pem"),
         ("server-key.pem", "server-key.pem"),
@@ -108,6 +107,8 @@ fn certificates_that_cannot_be_used_stop_the_start_by_name() {
         let (certificate, key) = (data(certificate), data(key));
         let (certificate, key) = (certificate.display(), key.display());
         let tls = format!("[http.tls]\ncert_file = \"{certificate}\"\nkey_file = \"{key}\"\n");
+        // Each with a bus of its own: the stream of another store would stop it as well.
+        let server = NatsServer::start(ServerOptions::default());
         let mut service = Service::prepared(&server, &format!("{LISTEN}{tls}"));
         assert!(!service.start_and_end().success(), "{certificate} {key}");
         let log = service.log();

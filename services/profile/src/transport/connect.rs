@@ -17,6 +17,7 @@ use super::{Funnel, Request as FunnelRequest};
 use crate::error::ServiceError;
 
 const PROTOCOL_VERSION: &str = "connect-protocol-version";
+const COMPRESSED: &str = "a compressed body";
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("accept-encoding");
 
@@ -103,7 +104,7 @@ fn check(headers: &HeaderMap) -> Result<(), ServiceError> {
     }
     match read(&CONTENT_ENCODING) {
         None | Some(b"identity" | b"") => Ok(()),
-        Some(_) => Err(ServiceError::Unsupported("a compressed body")),
+        Some(_) => Err(ServiceError::Unsupported(COMPRESSED)),
     }
 }
 
@@ -144,7 +145,7 @@ fn failure(error: &ServiceError) -> Response {
     let http = http.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = of(http, Encoding::Json, json);
     headers::add_error(response.headers_mut(), error);
-    if matches!(error, ServiceError::Unsupported(_)) {
+    if *error == ServiceError::Unsupported(COMPRESSED) {
         let identity = HeaderValue::from_static("identity");
         response.headers_mut().insert(ACCEPT_ENCODING, identity);
     }
@@ -155,25 +156,32 @@ fn failure(error: &ServiceError) -> Response {
 struct ErrorJson<'a> {
     code: &'static str,
     message: &'a str,
-    details: Vec<DetailJson<'a>>,
+    details: Vec<DetailJson>,
 }
 
 #[derive(Serialize)]
-struct DetailJson<'a> {
+struct DetailJson {
     #[serde(rename = "type")]
     name: &'static str,
     /// Base64 without padding.
     value: String,
-    debug: &'a StatusDetail,
+    /// The detail as JSON, for people; its type stands beside it.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    debug: serde_json::Map<String, serde_json::Value>,
 }
 
-impl<'a> From<&'a StatusDetail> for DetailJson<'a> {
-    fn from(detail: &'a StatusDetail) -> DetailJson<'a> {
+impl From<&StatusDetail> for DetailJson {
+    fn from(detail: &StatusDetail) -> DetailJson {
         let (name, bytes) = detail_bytes(detail);
+        let mut debug = match serde_json::to_value(detail) {
+            Ok(serde_json::Value::Object(debug)) => debug,
+            Ok(_) | Err(_) => serde_json::Map::new(),
+        };
+        debug.remove("@type");
         DetailJson {
             name,
             value: STANDARD_NO_PAD.encode(bytes),
-            debug: detail,
+            debug,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use profile_messages::json::BODY_BYTES_MAX;
+use profile_messages::json::{BODY_BYTES_MAX, BodyError};
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
@@ -21,10 +21,13 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use self::codec::BytesCodec;
 use super::api::{ApiService, Call, proto, proto_reply, status};
-use super::http::exchange::{Exchange, Response};
+use super::http::exchange::{Exchange, Place, Response};
 use super::http::headers;
 use super::{Funnel, Request as FunnelRequest};
 use crate::error::ServiceError;
+
+/// A flag and the length of the message.
+const FRAME_HEAD_BYTES: usize = 5;
 
 /// Every request whose content type is one of gRPC's.
 #[derive(Debug)]
@@ -135,34 +138,48 @@ async fn answer<F: Funnel>(
     request: Request<tonic::body::Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let place = match exchange.place() {
-        Ok(place) => place,
-        Err(error) => return failure(&error).into_http(),
+    let mut response = match read(exchange, body).await {
+        Err(error) => failure(&error).into_http(),
+        Ok((place, wire)) => {
+            let sent_headers = parts.headers.clone();
+            let request = Request::from_parts(parts, http_body_util::Full::new(wire));
+            let unary = service_fn(|request: tonic::Request<Bytes>| {
+                let (place, headers) = (&place, &sent_headers);
+                async move { called(exchange, place, call, headers, &request.into_inner()).await }
+            });
+            let mut grpc = tonic::server::Grpc::new(BytesCodec)
+                .max_decoding_message_size(BODY_BYTES_MAX)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Gzip);
+            grpc.unary(unary, request).await
+        }
     };
-    // One message, read as a whole: so a slow sender is bounded in time.
-    let wire = match exchange.wire_body(body).await {
-        Ok(wire) => wire,
-        Err(error) => return failure(&error).into_http(),
-    };
-    let sent_headers = parts.headers.clone();
-    let request = Request::from_parts(parts, http_body_util::Full::new(wire));
-    let unary = service_fn(|request: tonic::Request<Bytes>| {
-        let (place, headers) = (&place, &sent_headers);
-        async move { called(exchange, place, call, headers, &request.into_inner()).await }
-    });
-    let mut grpc = tonic::server::Grpc::new(BytesCodec)
-        .max_decoding_message_size(BODY_BYTES_MAX)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip);
-    let mut response = grpc.unary(unary, request).await;
     let successor = call.successor().map(Call::rpc_path).unwrap_or_default();
     headers::add_advice(response.headers_mut(), call, &successor);
     response
 }
 
+/// A place, and the frame of one message as a whole: so a slow sender is bounded in time.
+async fn read<F: Funnel>(
+    exchange: &Exchange<F>,
+    body: tonic::body::Body,
+) -> Result<(Place<'_>, Bytes), ServiceError> {
+    let place = exchange.place()?;
+    let wire = exchange.wire_body(body).await?;
+    // The library refuses it too, but as out of range, where every other transport says it is invalid.
+    let length = wire
+        .get(1..FRAME_HEAD_BYTES)
+        .and_then(|it| it.try_into().ok());
+    let length = length.map_or(0, u32::from_be_bytes);
+    if usize::try_from(length).map_or(true, |length| length > BODY_BYTES_MAX) {
+        return Err(BodyError::TooLong.into());
+    }
+    Ok((place, wire))
+}
+
 async fn called<F: Funnel>(
     exchange: &Exchange<F>,
-    place: &super::http::exchange::Place<'_>,
+    place: &Place<'_>,
     call: Call,
     sent_headers: &HeaderMap,
     message: &[u8],

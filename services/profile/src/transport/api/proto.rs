@@ -42,8 +42,7 @@ pub(in crate::transport) fn request(call: Call, message: &[u8]) -> Result<Reques
             CommandRequest::Update { user_id, body }.into()
         }
         Call::GetHumanProfile => {
-            let sent = management::v1::GetHumanProfileRequest::decode(message)?;
-            let user_id = sent.user_id;
+            let user_id = management::v1::GetHumanProfileRequest::decode(message)?.user_id;
             QueryRequest::GetProfile { user_id }.into()
         }
         Call::GetUserById => {
