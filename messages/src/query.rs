@@ -13,10 +13,14 @@ pub const PAGE_ROWS_MAX: u64 = 1_000;
 /// A query as a transport decoded it: not yet authenticated, not yet validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryRequest {
-    /// ZITADEL GetHumanProfile. `user_id` is as sent, in any form.
+    /// `user_id` is as sent, in any form.
     Get {
         user_id: String,
         body: GetBody,
+    },
+    /// ZITADEL management GetHumanProfile: `get` with ZITADEL's rule for the id.
+    GetProfile {
+        user_id: String,
     },
     GetMe {
         body: GetBody,
@@ -57,6 +61,7 @@ impl QueryRequest {
     pub fn operation(&self) -> Operation {
         match self {
             QueryRequest::Get { .. }
+            | QueryRequest::GetProfile { .. }
             | QueryRequest::GetUser { .. }
             | QueryRequest::GetAnyUser { .. } => Operation::Get,
             QueryRequest::GetMe { .. } => Operation::MeGet,

@@ -159,4 +159,7 @@ pub struct CreateHumanBody {
     pub idp_links: Option<Sent>,
     #[serde(alias = "totp_secret", deserialize_with = "sent_optional_text")]
     pub totp_secret: Option<Sent>,
+    /// Deprecated in favour of the request's own.
+    #[serde(deserialize_with = "sent_list")]
+    pub metadata: Option<Sent>,
 }

@@ -14,7 +14,7 @@ pub(crate) enum Length {
 }
 
 impl Length {
-    fn holds(self, value: &str) -> bool {
+    pub(crate) fn holds(self, value: &str) -> bool {
         match self {
             Length::Between { min, max } => value.validate_length(Some(min), Some(max), None),
             Length::AtMost { max } => value.validate_length(None, Some(max), None),
@@ -60,10 +60,21 @@ impl Fields {
         }
     }
 
-    /// For a message inside this one; give it back to [`Fields::collect`].
+    /// For a message whose type is declared inside this one's; give it back to [`Fields::collect`].
     pub(crate) fn nested(&self, go_name: &'static str, json_name: &str) -> Fields {
+        let message_name = format!("{}_{go_name}", self.message_name);
+        self.nested_type(&message_name, go_name, json_name)
+    }
+
+    /// For a message of a type of its own; give it back to [`Fields::collect`].
+    pub(crate) fn nested_type(
+        &self,
+        message_name: &str,
+        go_name: &'static str,
+        json_name: &str,
+    ) -> Fields {
         Fields {
-            message_name: format!("{}_{go_name}", self.message_name),
+            message_name: message_name.to_owned(),
             outer_field: go_name,
             json_prefix: format!("{}{json_name}.", self.json_prefix),
             violations: Vec::new(),
@@ -117,6 +128,19 @@ impl Fields {
 
     pub(crate) fn required(&mut self, go_name: &str, json_name: &str) {
         self.broken(go_name, json_name, "value is required");
+    }
+
+    /// A number that is none of the enum's.
+    pub(crate) fn undefined_enum(&mut self, go_name: &str, json_name: &str) {
+        let rule = "value must be one of the defined enum values";
+        self.broken(go_name, json_name, rule);
+    }
+
+    pub(crate) fn at_most(&mut self, go_name: &str, json_name: &str, value: u64, max: u64) {
+        if value > max {
+            let rule = format!("value must be less than or equal to {max}");
+            self.broken(go_name, json_name, &rule);
+        }
     }
 
     pub(crate) fn id(&mut self, go_name: &str, json_name: &str, rule: &impl std::fmt::Display) {

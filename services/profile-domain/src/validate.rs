@@ -1,17 +1,20 @@
 //! From a body as it arrived to a valid, canonical command: every broken rule at once, each with the
 //! exact text that ZITADEL's validator gives for it (zitadel-api §2.1, §2.2).
 
-use profile_messages::command::{
-    Command, CreateBody, EmailBody, PatchBody, PhoneBody, ProfilePatch, UpdateBody,
-};
-use profile_messages::json::{Message, WireGender};
-use profile_messages::{Contact, Gender, OrgId, ProfileFields, UserId};
+use profile_messages::command::{Command, PatchBody, ProfilePatch, UpdateBody};
+use profile_messages::json::WireGender;
+use profile_messages::{Gender, OrgId, ProfileFields};
 
 use crate::language::canonical_language;
 use crate::rule::{Fields, LENGTH_MAX, Length, Violations};
 
+mod new_user;
+pub mod query;
 #[cfg(test)]
 mod tests;
+pub mod v2;
+
+pub use new_user::{NewUser, create, import};
 
 /// Limit of every name, of the user name and the e-mail: code points.
 const NAME: Length = Length::Between {
@@ -56,45 +59,6 @@ pub fn my_update_fields(body: &UpdateBody) -> Result<ProfileFields, Violations> 
     let mut fields = Fields::of("UpdateMyProfileRequest");
     let update = replacement(&mut fields, body, Absent::Refused);
     fields.into_result(update)
-}
-
-/// The id that a new user asks for, if any, checked with the rest of the body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewUser {
-    pub user: Option<UserId>,
-    pub fields: ProfileFields,
-    pub contact: Contact,
-}
-
-/// ZITADEL AddHumanUser with an optional user id: user name, first and last name are trimmed.
-///
-/// # Errors
-/// All broken rules, in ZITADEL's order, our `userId` last.
-pub fn create(body: &CreateBody) -> Result<NewUser, Violations> {
-    let mut fields = Fields::of("AddHumanUserRequest");
-    let user_name = text(&body.user_name).trim();
-    fields.length("UserName", "userName", user_name, NAME);
-    let profile = new_profile(&mut fields, body.profile.as_ref());
-    let (email, email_verified) = new_email(&mut fields, body.email.as_ref());
-    let (phone, phone_verified) = new_phone(&mut fields, body.phone.as_ref());
-    let user = match body.user_id.as_deref() {
-        None | Some("") => None,
-        Some(id) => UserId::parse(id)
-            .inspect_err(|rule| fields.id("UserId", "userId", rule))
-            .ok(),
-    };
-    let contact = Contact {
-        user_name: user_name.to_owned(),
-        email,
-        email_verified,
-        phone,
-        phone_verified,
-    };
-    fields.into_result(NewUser {
-        user,
-        fields: profile,
-        contact,
-    })
 }
 
 /// RFC 7396: null clears nickName, preferredLanguage and gender, and is refused for a required name.
@@ -172,64 +136,6 @@ fn replacement(fields: &mut Fields, body: &UpdateBody, absent: Absent) -> Profil
         preferred_language: canonical_language(language),
         gender: gender(body.gender),
     }
-}
-
-fn new_profile(fields: &mut Fields, body: Option<&Message<UpdateBody>>) -> ProfileFields {
-    let Some(Message(body)) = body else {
-        fields.required("Profile", "profile");
-        return ProfileFields::default();
-    };
-    let mut nested = fields.nested("Profile", "profile");
-    let (first_name, last_name) = (text(&body.first_name), text(&body.last_name));
-    nested.length("FirstName", "firstName", first_name, NAME);
-    nested.length("LastName", "lastName", last_name, NAME);
-    nested.length("NickName", "nickName", text(&body.nick_name), OPTIONAL_NAME);
-    nested.length(
-        "DisplayName",
-        "displayName",
-        text(&body.display_name),
-        OPTIONAL_NAME,
-    );
-    let language = text(&body.preferred_language);
-    nested.any_text_length("PreferredLanguage", "preferredLanguage", language, LANGUAGE);
-    fields.collect(nested);
-    let (first_name, last_name) = (first_name.trim(), last_name.trim());
-    let display_name = match text(&body.display_name) {
-        "" => derived_display_name(first_name, last_name),
-        sent => sent.to_owned(),
-    };
-    ProfileFields {
-        first_name: first_name.to_owned(),
-        last_name: last_name.to_owned(),
-        nick_name: text(&body.nick_name).to_owned(),
-        display_name,
-        preferred_language: canonical_language(language),
-        gender: gender(body.gender),
-    }
-}
-
-fn new_email(fields: &mut Fields, body: Option<&Message<EmailBody>>) -> (String, bool) {
-    let Some(Message(body)) = body else {
-        fields.required("Email", "email");
-        return Default::default();
-    };
-    let mut nested = fields.nested("Email", "email");
-    let email = text(&body.email);
-    nested.length("Email", "email", email, NAME);
-    fields.collect(nested);
-    (email.to_owned(), body.is_email_verified.unwrap_or_default())
-}
-
-fn new_phone(fields: &mut Fields, body: Option<&Message<PhoneBody>>) -> (String, bool) {
-    let Some(Message(body)) = body else {
-        return Default::default();
-    };
-    let mut nested = fields.nested("Phone", "phone");
-    let phone = text(&body.phone);
-    nested.length("Phone", "phone", phone, PHONE);
-    nested.prefix("Phone", "phone", phone, "+");
-    fields.collect(nested);
-    (phone.to_owned(), body.is_phone_verified.unwrap_or_default())
 }
 
 /// `"<first> <last>"`, cut to the limit in code points.

@@ -44,6 +44,9 @@ pub enum ServiceError {
     /// A part of ZITADEL's API that is not about profiles; names it.
     #[error("{0} is not supported by profile-service")]
     Unsupported(&'static str),
+    /// ZITADEL's text for a v2 CreateUser or UpdateUser that is neither of a human nor of a machine.
+    #[error("user type is not implemented")]
+    NoUserType,
     #[error("expected version does not match, the current version is {current}")]
     VersionMismatch { current: Version },
     #[error("the idempotency key was used with another request")]
@@ -115,7 +118,9 @@ impl ServiceError {
             ServiceError::Compacted { .. } | ServiceError::PositionAhead { .. } => {
                 ErrorCode::OutOfRange
             }
-            ServiceError::Unsupported(_) | ServiceError::UnknownSubject => ErrorCode::Unimplemented,
+            ServiceError::Unsupported(_)
+            | ServiceError::NoUserType
+            | ServiceError::UnknownSubject => ErrorCode::Unimplemented,
             ServiceError::Internal => ErrorCode::Internal,
         }
     }
@@ -167,6 +172,7 @@ impl ServiceError {
             | ServiceError::Compacted { .. }
             | ServiceError::PositionAhead { .. }
             | ServiceError::Unsupported(_)
+            | ServiceError::NoUserType
             | ServiceError::UnknownSubject
             | ServiceError::Internal => None,
         }

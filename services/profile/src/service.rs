@@ -1,7 +1,7 @@
 //! The funnel: every transport decodes into it and encodes what it returns.
 //!
-//! Order on every call: authenticate, organization; then authorize and validate (`patch`: validate, look
-//! the user up, authorize), then dispatch. ZITADEL's clients see the same precedence (zitadel-api §4).
+//! Order on every call: authenticate, organization; then authorize and validate (`patch` and ZITADEL's
+//! v2 calls: validate, look the user up, authorize), then dispatch. ZITADEL's clients see the same precedence (zitadel-api §4).
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,11 +24,13 @@ use crate::gateway::Shards;
 
 mod accept;
 mod caller;
+mod changes;
 mod cursor;
 mod history;
 mod list;
 mod order;
 mod read;
+mod user;
 
 /// What surrounds a request, whatever the transport.
 #[derive(Debug)]
@@ -172,10 +174,13 @@ impl ProfileService {
                     .ok_or(ServiceError::ReadNotFound(Read::Profile))?;
                 self.history(&caller, user, body).await
             }
-            QueryRequest::GetUser { .. }
-            | QueryRequest::GetAnyUser { .. }
-            | QueryRequest::Changes { .. }
-            | QueryRequest::ChangesMe { .. } => Err(ServiceError::Unsupported("this call")),
+            QueryRequest::GetProfile { user_id } => self.get_profile(&caller, &user_id),
+            QueryRequest::GetUser { user_id } => self.get_user(&caller, &user_id),
+            QueryRequest::GetAnyUser { user_id } => self.get_any_user(&caller, &user_id),
+            QueryRequest::Changes { user_id, body } => {
+                self.user_changes(&caller, &user_id, &body).await
+            }
+            QueryRequest::ChangesMe { body } => self.my_changes(&caller, &body).await,
             QueryRequest::List { body } => self.list(&caller, body).await,
             QueryRequest::Replay { body } => self.replay(&caller, body).await,
         }

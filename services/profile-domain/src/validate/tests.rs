@@ -1,3 +1,4 @@
+use profile_messages::UserId;
 use profile_messages::json::decode_body;
 use proptest::prelude::*;
 
@@ -192,6 +193,90 @@ fn a_bad_new_user_names_everything_with_nested_texts() {
         "invalid AddHumanUserRequest.Profile: value is required"
     );
     assert_eq!(names, ["profile", "email"]);
+}
+
+#[test]
+fn an_import_has_the_rules_of_a_create_under_its_own_names() {
+    let (message, names) = names_of(import(&body("{}")));
+    assert_eq!(
+        message,
+        format!("invalid ImportHumanUserRequest.UserName: {BETWEEN}")
+    );
+    assert_eq!(names, ["userName", "profile", "email"]);
+    let nested = |field: &str, rule: &str| {
+        format!(
+            "invalid ImportHumanUserRequest.{field}: embedded message failed validation | caused by: \
+             invalid ImportHumanUserRequest_{field}.{rule}"
+        )
+    };
+    let at_most = "value length must be at most 200 runes";
+    let long = "x".repeat(201);
+    for (field, value, text) in [
+        (
+            "/profile/firstName",
+            "",
+            nested("Profile", &format!("FirstName: {BETWEEN}")),
+        ),
+        (
+            "/profile/firstName",
+            "\0",
+            nested(
+                "Profile",
+                "FirstName: value must not contain control characters",
+            ),
+        ),
+        (
+            "/profile/lastName",
+            &long,
+            nested("Profile", &format!("LastName: {BETWEEN}")),
+        ),
+        (
+            "/profile/nickName",
+            &long,
+            nested("Profile", &format!("NickName: {at_most}")),
+        ),
+        (
+            "/profile/displayName",
+            &long,
+            nested("Profile", &format!("DisplayName: {at_most}")),
+        ),
+        (
+            "/profile/preferredLanguage",
+            "en-US-x-abc",
+            nested(
+                "Profile",
+                "PreferredLanguage: value length must be at most 10 runes",
+            ),
+        ),
+        (
+            "/email/email",
+            "",
+            nested("Email", &format!("Email: {BETWEEN}")),
+        ),
+        (
+            "/phone/phone",
+            "1",
+            nested("Phone", "Phone: value does not have prefix \"+\""),
+        ),
+        (
+            "/userName",
+            &long,
+            format!("invalid ImportHumanUserRequest.UserName: {BETWEEN}"),
+        ),
+    ] {
+        let mut json = serde_json::json!({
+            "userName": "gigi",
+            "profile": {"firstName": "Gigi", "lastName": "Giraffe", "nickName": "", "displayName": "",
+                "preferredLanguage": "", "gender": 99},
+            "email": {"email": "g@zoo.example"}, "phone": {"phone": "+41"},
+        });
+        let imported = import(&body(&json.to_string())).unwrap();
+        assert_eq!(Ok(imported), create(&body(&json.to_string())), "when valid");
+        *json.pointer_mut(field).unwrap() = value.into();
+        let (message, names) = names_of(import(&body(&json.to_string())));
+        assert_eq!(message, text);
+        assert_eq!(names, [field[1..].replace('/', ".")]);
+    }
 }
 
 #[test]

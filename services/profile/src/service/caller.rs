@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use profile_messages::current::CurrentUser;
 use profile_messages::{OrgId, UserId};
 
 use super::{ProfileService, RequestContext};
@@ -57,11 +58,37 @@ impl ProfileService {
     ) -> Result<OrgId, ServiceError> {
         let none = ServiceError::Auth(AuthError::NoMembership);
         let org = caller.context_org.clone().ok_or(none)?;
+        self.authorized_in(caller, permission, org)
+    }
+
+    /// An organization that exists, if the caller holds `permission` in it.
+    pub(super) fn authorized_in(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        org: OrgId,
+    ) -> Result<OrgId, ServiceError> {
         let authorized = self
             .authenticator
             .authorize(&caller.principal, permission, &org);
         authorized.map_err(ServiceError::Auth)?;
         Ok(org)
+    }
+
+    /// ZITADEL v2's check inside a command or query: everybody may act on themselves, others need
+    /// `permission` in the organization of the user.
+    pub(super) fn authorize_on(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        on: &CurrentUser,
+    ) -> Result<(), ServiceError> {
+        if caller.principal.is_user(&on.user, &on.org) {
+            return Ok(());
+        }
+        let (auth, principal) = (&self.authenticator, &caller.principal);
+        let authorized = auth.authorize_in_command(principal, permission, &on.org);
+        authorized.map_err(ServiceError::Auth)
     }
 
     /// The target of a read by id. An id outside the form is a user that does not exist.
@@ -76,7 +103,11 @@ impl ProfileService {
     }
 
     /// An organization exists if it has had a user, is named by the token, or is listed in the config.
-    fn existing_org(&self, principal: &Principal, named: &str) -> Result<OrgId, ServiceError> {
+    pub(super) fn existing_org(
+        &self,
+        principal: &Principal,
+        named: &str,
+    ) -> Result<OrgId, ServiceError> {
         let unknown = ServiceError::Auth(AuthError::OrgUnknown);
         let Ok(org) = OrgId::parse(named) else {
             return Err(unknown);

@@ -66,7 +66,10 @@ impl ProfileService {
     }
 
     /// The record at a position; none before the first commit and none that was compacted away.
-    async fn record(&self, position: Position) -> Result<Option<Arc<Record>>, ServiceError> {
+    pub(super) async fn record(
+        &self,
+        position: Position,
+    ) -> Result<Option<Arc<Record>>, ServiceError> {
         if position == Position::NONE {
             return Ok(None);
         }
@@ -81,12 +84,20 @@ fn position(place: &[u8]) -> Result<Position, ServiceError> {
 
 fn history_change(record: &Record, before: Option<&Record>) -> HistoryChange {
     HistoryChange {
+        fields: field_changes(record, before),
+        ..bare_change(record)
+    }
+}
+
+/// Who changed the user and when, without what was changed.
+pub(super) fn bare_change(record: &Record) -> HistoryChange {
+    HistoryChange {
         sequence: record.version.0,
         change_date: record.at,
         kind: record.kind.name().to_owned(),
         editor_id: record.actor.clone(),
         resource_owner: record.org.to_string(),
-        fields: field_changes(record, before),
+        fields: Vec::new(),
     }
 }
 
@@ -106,7 +117,7 @@ fn oldest_kept_change(record: &Record) -> HistoryChange {
     });
     HistoryChange {
         fields,
-        ..history_change(record, None)
+        ..bare_change(record)
     }
 }
 
