@@ -200,7 +200,8 @@ fn errors() -> Vec<ServiceError> {
             violations: vec![violation("firstName"), violation("lastName")],
         },
         ServiceError::ReadNotFound(Read::User),
-        ServiceError::Unsupported("this call"),
+        ServiceError::Unsupported("metadata"),
+        ServiceError::NoUserType,
         ServiceError::VersionMismatch {
             current: Version(8),
         },
