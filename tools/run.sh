@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 port=${NATS_PORT:-4222}
+http_port=${HTTP_PORT:-8080}
 run=${RUN_DIR:-run}
 fail() { printf '\n%s\n' "$*" >&2; exit 1; }
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -19,7 +20,7 @@ mkdir -p "$run"
 if command -v flock >/dev/null; then
   exec 9>"$run/lock"
   flock -n 9 || fail "Another \`make run\` uses $run. Stop it, or choose another folder and port:
-  make run RUN_DIR=run2 NATS_PORT=4333"
+  make run RUN_DIR=run2 NATS_PORT=4333 HTTP_PORT=8081"
 fi
 
 # Passwords of the four users of config/nats-server.conf, made once and kept with the data.
@@ -57,7 +58,7 @@ export PROFILE__NATS__URLS="[\"nats://127.0.0.1:$port\"]"
 export PROFILE__NATS__INGRESS__USER=service_ingress PROFILE__NATS__EGRESS__USER=service_egress
 export PROFILE__NATS__INGRESS__PASSWORD=$NATS_INGRESS_PASSWORD
 export PROFILE__NATS__EGRESS__PASSWORD=$NATS_EGRESS_PASSWORD
-export PROFILE__DATA_DIR="$run/data" PROFILE__HTTP__LISTEN=127.0.0.1:${HTTP_PORT:-8080}
+export PROFILE__DATA_DIR="$run/data" PROFILE__HTTP__LISTEN=127.0.0.1:$http_port
 "$bin/profiled" --dev >"$run/profiled.log" 2>&1 &
 children+=($!)
 set +m
@@ -67,8 +68,8 @@ ctl() {
   PROFILECTL_NATS_USER=requester PROFILECTL_NATS_PASSWORD=$NATS_REQUESTER_PASSWORD \
     "$bin/profilectl" "$@"
 }
-advice="Look at $run/nats-server.log and $run/profiled.log. If port $port is taken, choose another one:
-  make run NATS_PORT=4333
+advice="Look at $run/nats-server.log and $run/profiled.log. If port $port or $http_port is taken, choose others:
+  make run NATS_PORT=4333 HTTP_PORT=8081
 If $run holds data of something else, choose another folder: make run RUN_DIR=run2"
 for _ in $(seq 100); do
   kill -0 "${children[0]}" 2>/dev/null || { tail -n 3 "$run/nats-server.log" >&2; fail "nats-server ended. $advice"; }
@@ -122,6 +123,7 @@ cat <<EOF
   profilectl history $user
   profilectl list --prefix gi
   profilectl watch --user consumer --password "\$NATS_CONSUMER_PASSWORD"   # live; --all: all that is kept
+  curl -H "Authorization: Bearer \$PROFILE_TOKEN" http://127.0.0.1:$http_port/management/v1/users/$user/profile
 EOF
 interrupted=0
 ended=0

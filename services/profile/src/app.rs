@@ -112,6 +112,12 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
              profiles cross the network in clear"
         );
     }
+    if options::is_http_exposed(&config) {
+        tracing::warn!(
+            "http.listen is not a loopback address and has no TLS: unless a proxy in front ends it, tokens \
+             and profiles cross the network in clear"
+        );
+    }
     let relay_client = connect_as(&nats, &nats.egress, "relay").await?;
     let relay = Relay::start(
         options::relay(&config, &storage.data_dir),

@@ -156,6 +156,12 @@ pub(super) fn is_exposed(config: &Config) -> bool {
     !requires_tls(config) && config.nats.urls.iter().any(elsewhere)
 }
 
+/// The same of the HTTP edge. In a container any address is as good as this one: it is a hint, no refusal.
+pub(super) fn is_http_exposed(config: &Config) -> bool {
+    let elsewhere = config.http.listen.is_some_and(|it| !it.ip().is_loopback());
+    elsewhere && config.http.tls.cert_file.is_none()
+}
+
 fn user(connection: &NatsConnectionConfig) -> anyhow::Result<NatsUser> {
     let login = match connection.credentials() {
         NatsCredentials::None => NatsLogin::Anonymous,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::{Method, Request};
 use tower::{Layer, Service, ServiceExt};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
@@ -106,7 +106,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match protocol(&request) {
-            Protocol::Grpc => Box::pin(self.grpc.clone().oneshot(request)),
+            Protocol::Grpc => Box::pin(self.grpc.clone().oneshot(web_accepted(request))),
             Protocol::Connect(call) => {
                 let exchange = Arc::clone(&self.exchange);
                 Box::pin(async move { Ok(connect::answer(&exchange, call, request).await) })
@@ -141,6 +141,19 @@ fn protocol<B>(request: &Request<B>) -> Protocol {
         Some(call) if call.service() == ApiService::UserV2 => Protocol::Connect(call),
         Some(_) | None => Protocol::Rest,
     }
+}
+
+/// gRPC-Web answers in the form in which it was asked (zitadel-api §5.4), also when `Accept` says less.
+fn web_accepted<B>(mut request: Request<B>) -> Request<B> {
+    const WEB: &[u8] = b"application/grpc-web";
+    let is_web = |value: &HeaderValue| value.as_bytes().starts_with(WEB);
+    let headers = request.headers_mut();
+    if let Some(asked) = headers.get(CONTENT_TYPE).filter(|it| is_web(it)).cloned()
+        && !headers.get(ACCEPT).is_some_and(is_web)
+    {
+        headers.insert(ACCEPT, asked);
+    }
+    request
 }
 
 /// All origins, with credentials; the headers of zitadel-api §5.3 and ours.

@@ -58,6 +58,10 @@ pub(in crate::transport) fn find(method: &Method, path: &str) -> Found {
     let at = |router: &Router<Call>| {
         let matched = router.at(path).ok()?;
         let user_id = matched.params.get("user_id");
+        // `//` in a path is no segment.
+        if user_id.is_some_and(str::is_empty) {
+            return None;
+        }
         // What is no UTF-8 is no id either: it is answered as an unknown one.
         let user_id = user_id.map(|id| percent_decode_str(id).decode_utf8_lossy().into_owned());
         let call = *matched.value;
@@ -67,7 +71,7 @@ pub(in crate::transport) fn find(method: &Method, path: &str) -> Found {
     if let Some(found) = own.and_then(|(_, router)| at(router)) {
         return found;
     }
-    let others = ROUTES.iter().filter(|(_, router)| router.at(path).is_ok());
+    let others = ROUTES.iter().filter(|(_, router)| at(router).is_some());
     let allowed: Vec<&str> = others.map(|(method, _)| method.as_str()).collect();
     match allowed.is_empty() {
         true => Found::Nothing,
