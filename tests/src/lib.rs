@@ -10,10 +10,13 @@
 
 pub mod caller;
 pub mod fault_proxy;
+pub mod http_client;
 pub mod nats_server;
+pub mod outcome;
 pub mod ports;
 pub mod promises;
 pub mod raw_bytes;
 pub mod repository;
 pub mod service;
 pub mod temp_dir;
+pub mod transports;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use profilectl::token::{SigningKey, init_keys};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
+use serde_json::Value;
 
 use crate::nats_server::{NatsServer, NatsUser};
 use crate::temp_dir::TempDir;
@@ -217,6 +219,19 @@ impl Service {
     /// Everything that was logged so far, over all starts.
     pub fn log(&self) -> String {
         self.log.lock().expect("the log is not poisoned").join("\n")
+    }
+
+    /// Where the HTTP port of the last start listens; its configuration asks for one.
+    pub fn http(&self) -> SocketAddr {
+        let log = self.log.lock().expect("the log is not poisoned");
+        let ready = log
+            .iter()
+            .rfind(|line| line.contains("\"message\":\"ready\""));
+        let ready: Value = serde_json::from_str(ready.expect("the service was ready once"))
+            .expect("a line of the log is JSON");
+        let address = ready["fields"]["http"].as_str();
+        let address = address.expect("the service was told to listen");
+        address.parse().expect("an address with a port")
     }
 
     pub fn data_dir(&self) -> PathBuf {

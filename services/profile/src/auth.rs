@@ -6,9 +6,13 @@
 
 mod cache;
 pub mod dev;
+mod discovery;
 mod fetch;
+mod introspection;
 mod key_set;
+mod key_source;
 mod keys;
+mod questions;
 mod roles;
 #[cfg(test)]
 mod tests;
@@ -19,17 +23,22 @@ use std::sync::Arc;
 
 use profile_messages::{OrgId, UserId};
 
+pub use discovery::DiscoveryError;
+pub use fetch::FetchError;
+pub use introspection::IntrospectionError;
 pub use key_set::KeySetError;
 
 use crate::clock::Clock;
-use crate::config::Config;
 pub use crate::config::Permission;
+use crate::config::{Config, IssuerConfig};
 pub use crate::error::AuthError;
-use cache::TokenCache;
+use cache::{Digest, Entry, Proof, TokenCache};
+use introspection::Introspection;
 use key_set::DevKeys;
 use keys::IssuerKeys;
+use questions::Questions;
 use roles::Policy;
-use token::Issuer;
+use token::{Issuer, Kind};
 
 /// The verified caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,33 +73,41 @@ impl Principal {
     }
 }
 
+/// Why there is nobody to verify tokens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    #[error(transparent)]
+    Keys(#[from] KeySetError),
+    #[error(transparent)]
+    Introspection(#[from] IntrospectionError),
+}
+
 /// Verifies bearer tokens and says what their callers may do.
 #[derive(Debug)]
 pub struct Authenticator {
-    issuers: Vec<Issuer>,
+    issuers: Arc<[Issuer]>,
     policy: Policy,
-    cache: TokenCache,
+    cache: Arc<TokenCache<Entry>>,
+    questions: Questions,
     clock: Arc<dyn Clock>,
 }
 
 impl Authenticator {
-    /// Reads every key set that is a file; one behind a URL is fetched at its first use.
+    /// Reads every key set and client secret that is a file; what is behind a URL is fetched at its first
+    /// use.
     ///
     /// # Errors
-    /// The first key file that cannot be used, by issuer and cause.
-    pub fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Authenticator, KeySetError> {
-        let dev = match config.dev {
-            true => DevKeys::Accepted,
-            false => DevKeys::Refused,
-        };
-        let issuers = config.auth.issuers.iter().map(|issuer| {
-            let keys = IssuerKeys::new(issuer, dev, Arc::clone(&clock))?;
-            Ok(Issuer::new(issuer, &config.auth, keys))
-        });
+    /// The first file that cannot be used.
+    pub fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Authenticator, SetupError> {
+        let issuers = config.auth.issuers.iter();
+        let issuers = issuers.map(|issuer| issuer_of(issuer, config, &clock));
+        let issuers: Arc<[Issuer]> = issuers.collect::<Result<_, SetupError>>()?;
+        let cache = Arc::new(TokenCache::new(config.auth.token_cache_entries_max));
         Ok(Authenticator {
-            issuers: issuers.collect::<Result<_, KeySetError>>()?,
+            questions: Questions::new(Arc::clone(&issuers), Arc::clone(&cache), Arc::clone(&clock)),
+            issuers,
             policy: Policy::new(&config.auth),
-            cache: TokenCache::new(config.auth.token_cache_entries_max),
+            cache,
             clock,
         })
     }
@@ -98,8 +115,9 @@ impl Authenticator {
     /// The caller behind an `Authorization` header.
     ///
     /// # Errors
-    /// `HeaderMissing`, `HeaderInvalid`, `TokenInvalid` for whatever is wrong with the token, and
-    /// `KeysUnavailable` when its issuer's keys were never read (ZITADEL's order and texts).
+    /// `HeaderMissing`, `HeaderInvalid`, `TokenInvalid` for whatever is wrong with the token (ZITADEL's order
+    /// and texts); `KeysUnavailable` when its issuer's keys were never read, `IssuerUnavailable` and
+    /// `IssuerBusy` when nobody could be asked about it.
     pub async fn authenticate(
         &self,
         authorization: Option<&str>,
@@ -107,16 +125,33 @@ impl Authenticator {
         let token = bearer_token(authorization)?;
         let digest = cache::digest(token);
         if let Some(entry) = self.cache.get(&digest)
-            && let Some(issuer) = self.issuers.get(entry.issuer)
-            && issuer.keys.generation().await == Some(entry.key_generation)
+            && self.holds(entry.proof).await
         {
             entry.lifetime.check(self.clock.now())?;
             return Ok(entry.principal);
         }
-        self.verify(token, digest).await
+        match token::kind(token) {
+            Kind::Jwt => self.verify(token, digest).await,
+            Kind::Opaque => self.questions.ask(token, digest).await,
+            Kind::Nothing => Err(AuthError::TokenInvalid),
+        }
     }
 
-    async fn verify(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Principal>, AuthError> {
+    /// Whether the issuer's keys are those of the signature, or its word is recent enough.
+    async fn holds(&self, proof: Proof) -> bool {
+        match proof {
+            Proof::Signature {
+                issuer,
+                key_generation,
+            } => match self.issuers.get(issuer) {
+                Some(issuer) => issuer.keys.generation().await == Some(key_generation),
+                None => false,
+            },
+            Proof::Introspection { until } => self.clock.monotonic() < until,
+        }
+    }
+
+    async fn verify(&self, token: &str, digest: Digest) -> Result<Arc<Principal>, AuthError> {
         let name = token::unverified_issuer(token)?;
         let position = self.issuers.iter().position(|i| i.name == name);
         let (index, issuer) = position
@@ -125,10 +160,12 @@ impl Authenticator {
         let (verified, key_generation) = issuer.verify(token).await?;
         verified.lifetime.check(self.clock.now())?;
         let principal = Arc::new(verified.principal);
-        let entry = cache::Entry {
+        let entry = Entry {
             principal: Arc::clone(&principal),
-            issuer: index,
-            key_generation,
+            proof: Proof::Signature {
+                issuer: index,
+                key_generation,
+            },
             lifetime: verified.lifetime,
         };
         self.cache.put(digest, entry);
@@ -180,6 +217,22 @@ impl Authenticator {
     pub fn org_named_by(&self, principal: &Principal, org: &OrgId) -> bool {
         self.policy.names(principal, org)
     }
+}
+
+fn issuer_of(
+    issuer: &IssuerConfig,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<Issuer, SetupError> {
+    let dev = match config.dev {
+        true => DevKeys::Accepted,
+        false => DevKeys::Refused,
+    };
+    let keys = IssuerKeys::new(issuer, dev, Arc::clone(clock))?;
+    let introspection = issuer.introspection.as_ref();
+    let introspection = introspection.map(|how| Introspection::new(issuer, how, Arc::clone(clock)));
+    let introspection = introspection.transpose()?;
+    Ok(Issuer::new(issuer, &config.auth, keys, introspection))
 }
 
 /// ZITADEL splits at `"Bearer "` (case matters) and wants exactly two parts; an empty header is a missing

@@ -16,7 +16,10 @@ use figment::Figment;
 use serde::{Deserialize, Deserializer};
 use validator::Validate;
 
-pub use auth::{AuthConfig, ClaimsConfig, DEV_ISSUER, IssuerConfig, Permission, TokenAlgorithm};
+pub use auth::{
+    AuthConfig, ClaimsConfig, DEV_ISSUER, IntrospectionConfig, IssuerConfig, Permission,
+    TokenAlgorithm,
+};
 pub use http::{HttpConfig, HttpTlsConfig};
 pub use layer::ENV_PREFIX;
 pub(crate) use nats::is_loopback_url;

@@ -1,38 +1,53 @@
-//! Verified tokens by the hash of their text: a signature costs 40 to 90 microseconds, a hash one.
+//! What is known of a token, by the hash of its text: a signature costs 40 to 90 microseconds, a question to
+//! the issuer milliseconds, a hash one microsecond.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use aws_lc_rs::digest::{SHA256, digest as hash};
 
 use super::Principal;
 use super::token::Lifetime;
 
-/// What a verified token said. Good while its lifetime lasts and its issuer's keys are the same.
+/// SHA-256 of a token's text.
+pub(super) type Digest = [u8; 32];
+
+/// What a verified token said. Good while its lifetime and its proof last.
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) principal: Arc<Principal>,
-    /// Place of the issuer in the configuration.
-    pub(super) issuer: usize,
-    pub(super) key_generation: u64,
+    pub(super) proof: Proof,
     pub(super) lifetime: Lifetime,
 }
 
-/// Two generations of half the bound each: what was not asked for during one generation is dropped with it.
-pub(super) struct TokenCache {
-    generation_entries_max: usize,
-    generations: Mutex<Generations>,
+/// Why the token was believed.
+#[derive(Clone, Copy)]
+pub(super) enum Proof {
+    /// Signed by a key of this set.
+    Signature {
+        /// Place of the issuer in the configuration.
+        issuer: usize,
+        key_generation: u64,
+    },
+    /// The issuer called it active; it is asked again from then on.
+    Introspection { until: Instant },
 }
 
-#[derive(Default)]
-struct Generations {
-    young: HashMap<[u8; 32], Entry>,
-    old: HashMap<[u8; 32], Entry>,
+/// Two generations of half the bound each: what was not asked for during one generation is dropped with it.
+pub(super) struct TokenCache<V> {
+    generation_entries_max: usize,
+    generations: Mutex<Generations<V>>,
+}
+
+struct Generations<V> {
+    young: HashMap<Digest, V>,
+    old: HashMap<Digest, V>,
 }
 
 /// SHA-256 of the token: the cache must not hold what opens doors.
-pub(super) fn digest(token: &str) -> [u8; 32] {
+pub(super) fn digest(token: &str) -> Digest {
     let mut bytes = [0; 32];
     let digest = hash(&SHA256, token.as_bytes());
     for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
@@ -41,15 +56,18 @@ pub(super) fn digest(token: &str) -> [u8; 32] {
     bytes
 }
 
-impl TokenCache {
-    pub(super) fn new(entries_max: usize) -> TokenCache {
+impl<V: Clone> TokenCache<V> {
+    pub(super) fn new(entries_max: usize) -> TokenCache<V> {
         TokenCache {
             generation_entries_max: entries_max / 2,
-            generations: Mutex::default(),
+            generations: Mutex::new(Generations {
+                young: HashMap::new(),
+                old: HashMap::new(),
+            }),
         }
     }
 
-    pub(super) fn get(&self, digest: &[u8; 32]) -> Option<Entry> {
+    pub(super) fn get(&self, digest: &Digest) -> Option<V> {
         let mut generations = self.lock();
         if let Some(entry) = generations.young.get(digest) {
             return Some(entry.clone());
@@ -59,20 +77,20 @@ impl TokenCache {
         Some(entry)
     }
 
-    pub(super) fn put(&self, digest: [u8; 32], entry: Entry) {
+    pub(super) fn put(&self, digest: Digest, entry: V) {
         if self.generation_entries_max > 0 {
             self.insert(&mut self.lock(), digest, entry);
         }
     }
 
-    fn insert(&self, generations: &mut Generations, digest: [u8; 32], entry: Entry) {
+    fn insert(&self, generations: &mut Generations<V>, digest: Digest, entry: V) {
         if generations.young.len() >= self.generation_entries_max {
             generations.old = std::mem::take(&mut generations.young);
         }
         generations.young.insert(digest, entry);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations<V>> {
         // Nothing is half done when a holder panics: a map has the entry or not.
         self.generations
             .lock()
@@ -86,7 +104,7 @@ impl TokenCache {
     }
 }
 
-impl fmt::Debug for TokenCache {
+impl<V> fmt::Debug for TokenCache<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenCache").finish_non_exhaustive()
     }

@@ -7,6 +7,9 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::discovery::DiscoveryError;
+use super::fetch::FetchError;
+
 /// Keys that are looked at in one set.
 const KEYS_MAX: usize = 64;
 /// Development keys carry this prefix, besides the mark on their set.
@@ -19,12 +22,23 @@ pub enum KeySetError {
     Unreadable(String),
     #[error("the key set is larger than 256 KiB")]
     TooLarge,
+    #[error("the key set cannot be found: {0}")]
+    Discovery(#[from] DiscoveryError),
     #[error("this is not a JSON Web Key Set")]
     NotAKeySet,
     #[error("the key set has no public signing key for the issuer's algorithms")]
     NoUsableKey,
     #[error("the key set is for development: it is accepted with --dev alone")]
     DevelopmentKey,
+}
+
+impl From<FetchError> for KeySetError {
+    fn from(error: FetchError) -> KeySetError {
+        match error {
+            FetchError::Unreadable(cause) => KeySetError::Unreadable(cause),
+            FetchError::TooLarge => KeySetError::TooLarge,
+        }
+    }
 }
 
 /// Whether sets with the development mark count.

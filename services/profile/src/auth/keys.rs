@@ -7,8 +7,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::Algorithm;
 
 use super::AuthError;
-use super::fetch::KeySource;
 use super::key_set::{DevKeys, KeySetError, VerifyKey, parse};
+use super::key_source::KeySource;
 use crate::clock::Clock;
 use crate::config::IssuerConfig;
 

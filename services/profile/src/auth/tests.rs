@@ -1,6 +1,10 @@
 mod algorithms;
 mod claims;
 mod dev;
+mod discovery;
+mod introspection;
+mod issuer_server;
 mod key_sets;
+mod questions;
 mod rights;
 mod support;

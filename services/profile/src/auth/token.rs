@@ -1,12 +1,15 @@
-//! From the text of a token to its caller: signature, issuer, audience, lifetime, claims.
+//! From a token to its caller: signature or the issuer's word, issuer, audience, lifetime, claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Validation, dangerous, decode, decode_header};
 use profile_messages::{OrgId, Timestamp, UserId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::introspection::Introspection;
 use super::key_set::VerifyKey;
 use super::keys::IssuerKeys;
 use super::{AuthError, Principal};
@@ -15,11 +18,44 @@ use crate::config::{AuthConfig, IssuerConfig};
 /// Longest `sub` in bytes: it becomes the actor in the log.
 const SUBJECT_BYTES_MAX: usize = 200;
 
+/// Longest token in bytes that an issuer is asked about; ZITADEL's are shorter than 200.
+const OPAQUE_BYTES_MAX: usize = 4096;
+
+/// What a bearer token is, by its looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Three parts, the first of them a JSON header: verified here.
+    Jwt,
+    /// Whatever else may be a token (RFC 6750 §2.1): only the issuer knows.
+    Opaque,
+    /// No token: nobody is asked.
+    Nothing,
+}
+
+pub(super) fn kind(token: &str) -> Kind {
+    let parts: Vec<&str> = token.split('.').take(4).collect();
+    if let [header, _, _] = parts.as_slice()
+        && let Ok(header) = URL_SAFE_NO_PAD.decode(header)
+        && serde_json::from_slice::<Map<String, Value>>(&header).is_ok()
+    {
+        return Kind::Jwt;
+    }
+    let body = token.trim_end_matches('=');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    let well_formed = !body.is_empty() && body.bytes().all(allowed);
+    match well_formed && token.len() <= OPAQUE_BYTES_MAX {
+        true => Kind::Opaque,
+        false => Kind::Nothing,
+    }
+}
+
 /// One issuer with its keys, and what its tokens are read by.
 #[derive(Debug)]
 pub(super) struct Issuer {
     pub(super) name: String,
     pub(super) keys: IssuerKeys,
+    /// `None`: only JWTs of this issuer are accepted.
+    pub(super) introspection: Option<Introspection>,
     audiences: Vec<String>,
     /// Empty: all.
     organizations: BTreeSet<String>,
@@ -65,7 +101,12 @@ pub(super) fn unverified_issuer(token: &str) -> Result<String, AuthError> {
 }
 
 impl Issuer {
-    pub(super) fn new(issuer: &IssuerConfig, auth: &AuthConfig, keys: IssuerKeys) -> Issuer {
+    pub(super) fn new(
+        issuer: &IssuerConfig,
+        auth: &AuthConfig,
+        keys: IssuerKeys,
+        introspection: Option<Introspection>,
+    ) -> Issuer {
         let names = &auth.claims;
         let of_project = |id: &String| names.project_roles.replace("{projectId}", id);
         let mut role_claims = vec![names.roles.clone()];
@@ -73,6 +114,7 @@ impl Issuer {
         Issuer {
             name: issuer.issuer.clone(),
             keys,
+            introspection,
             audiences: issuer.audiences.clone(),
             organizations: issuer.organizations.iter().cloned().collect(),
             is_further: auth
@@ -96,11 +138,43 @@ impl Issuer {
         let claims = decode::<Map<String, Value>>(token, &key.key, &self.validation(&key))
             .map_err(|_| AuthError::TokenInvalid)?
             .claims;
-        let verified = Verified {
-            principal: self.principal(&claims)?,
-            lifetime: self.lifetime(&claims)?,
+        if !claims.contains_key("exp") {
+            return Err(AuthError::TokenInvalid);
+        }
+        Ok((self.read(&claims)?, generation))
+    }
+
+    /// Reads the claims of a token that the issuer, asked about it, called active. Issuer, audience and end
+    /// may be absent from its answer (RFC 7662 §2.2), but not wrong.
+    pub(super) fn accept(&self, claims: &Map<String, Value>) -> Result<Verified, AuthError> {
+        let own = |issuer: &Value| issuer.as_str() == Some(&self.name);
+        let issuer = claims.get("iss").is_none_or(own);
+        let audience = claims.get("aud").is_none_or(|aud| self.is_for_us(aud));
+        match issuer && audience {
+            true => self.read(claims),
+            false => Err(AuthError::TokenInvalid),
+        }
+    }
+
+    /// ZITADEL adds the asking client to the audience of a personal access token, and nothing else of ours:
+    /// so what is meant for that client is meant for us.
+    fn is_for_us(&self, aud: &Value) -> bool {
+        let client = self.introspection.as_ref().map(|i| &i.client_id);
+        let ours = |aud: &Value| {
+            let mut names = self.audiences.iter().chain(client);
+            names.any(|name| aud.as_str() == Some(name))
         };
-        Ok((verified, generation))
+        match aud.as_array() {
+            Some(several) => several.iter().any(ours),
+            None => ours(aud),
+        }
+    }
+
+    fn read(&self, claims: &Map<String, Value>) -> Result<Verified, AuthError> {
+        Ok(Verified {
+            principal: self.principal(claims)?,
+            lifetime: self.lifetime(claims)?,
+        })
     }
 
     /// Everything but the lifetime, for which the library asks the system's clock.
@@ -116,12 +190,14 @@ impl Issuer {
     }
 
     fn lifetime(&self, claims: &Map<String, Value>) -> Result<Lifetime, AuthError> {
-        let exp = claims.get("exp").and_then(seconds);
         let from = match claims.get("nbf") {
             None => 0,
             Some(nbf) => seconds(nbf).ok_or(AuthError::TokenInvalid)? - self.leeway_s,
         };
-        let until = exp.ok_or(AuthError::TokenInvalid)? + self.leeway_s;
+        let until = match claims.get("exp") {
+            None => YEAR_10000_S,
+            Some(exp) => seconds(exp).ok_or(AuthError::TokenInvalid)? + self.leeway_s,
+        };
         Ok(Lifetime {
             from: from * 1_000_000,
             until: until * 1_000_000,
@@ -179,12 +255,14 @@ impl Issuer {
     }
 }
 
+const YEAR_10000_S: i64 = 253_402_300_800;
+
 /// A NumericDate (RFC 7519 §2) in whole seconds, from 1970 to the year 9999.
 fn seconds(value: &Value) -> Option<i64> {
-    const YEAR_10000_S: f64 = 253_402_300_800.0;
     let seconds = value.as_f64()?;
-    #[allow(clippy::cast_possible_truncation)] // within the range just checked
-    (0.0..YEAR_10000_S)
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+    // within the range just checked
+    (0.0..YEAR_10000_S as f64)
         .contains(&seconds)
         .then_some(seconds as i64)
 }

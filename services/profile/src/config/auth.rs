@@ -9,12 +9,14 @@ use reqwest::Url;
 use serde::Deserialize;
 use validator::{Validate, ValidationError};
 
-use super::{nats, problem};
+use super::{Secret, nats, problem};
 
 /// `iss` and `aud` of tokens signed with the development key.
 pub const DEV_ISSUER: &str = "profile-service-dev";
 
 const ISSUERS_MAX: usize = 16;
+/// A token that is no JWT is shown to each of them in turn.
+const INTROSPECTING_ISSUERS_MAX: usize = 4;
 const ROLES_MAX: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
@@ -46,8 +48,12 @@ pub struct IssuerConfig {
     #[validate(length(min = 1, max = 16), custom(function = "not_blank"))]
     pub audiences: Vec<String>,
     pub algorithms: Vec<TokenAlgorithm>,
+    /// Without a file and a URL the key set is found by discovery.
     pub jwks_file: Option<PathBuf>,
     pub jwks_url: Option<String>,
+    /// Without it only JWTs of this issuer are accepted.
+    #[validate(nested)]
+    pub introspection: Option<IntrospectionConfig>,
     /// Empty: all, which only the first issuer may.
     #[serde(default)]
     #[validate(length(max = 10_000), custom(function = "ids"))]
@@ -72,12 +78,34 @@ impl IssuerConfig {
             algorithms: vec![TokenAlgorithm::EdDSA],
             jwks_file: Some(data_dir.join("dev-key").join("jwks.json")),
             jwks_url: None,
+            introspection: None,
             organizations: Vec::new(),
             leeway_s: leeway_s(),
             refetch_interval_s: refetch_interval_s(),
             refresh_interval_s: refresh_interval_s(),
         }
     }
+}
+
+/// How an issuer is asked about tokens that are not JWTs (RFC 7662).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+#[validate(schema(function = "one_secret"))]
+pub struct IntrospectionConfig {
+    #[validate(length(min = 1, max = 1000))]
+    pub client_id: String,
+    pub client_secret: Option<Secret>,
+    pub client_secret_file: Option<PathBuf>,
+    /// Without it the endpoint is found by discovery.
+    #[validate(custom(function = "introspection_url"))]
+    pub url: Option<String>,
+    #[serde(default = "cache_s")]
+    #[validate(range(min = 1, max = 3600))]
+    pub cache_s: u64,
+}
+
+fn cache_s() -> u64 {
+    60
 }
 
 fn leeway_s() -> u64 {
@@ -157,6 +185,10 @@ fn issuers_and_roles(auth: &AuthConfig) -> Result<(), ValidationError> {
     if names.len() != auth.issuers.len() {
         return Err(problem::rule("issuers: each issuer may stand there once"));
     }
+    let introspecting = auth.issuers.iter().filter(|i| i.introspection.is_some());
+    if introspecting.count() > INTROSPECTING_ISSUERS_MAX {
+        return Err(problem::rule("issuers: at most 4 with introspection"));
+    }
     if auth
         .issuers
         .iter()
@@ -174,28 +206,61 @@ fn keys_and_algorithms(issuer: &IssuerConfig) -> Result<(), ValidationError> {
     if issuer.algorithms.is_empty() {
         return Err(problem::rule("algorithms must name at least one"));
     }
-    if issuer.jwks_file.is_some() == issuer.jwks_url.is_some() {
-        return Err(problem::rule("exactly one of jwks_file and jwks_url"));
+    if issuer.jwks_file.is_some() && issuer.jwks_url.is_some() {
+        return Err(problem::rule("at most one of jwks_file and jwks_url"));
     }
     if issuer
         .jwks_url
         .as_deref()
-        .is_some_and(|url| !is_keys_url(url))
+        .is_some_and(|url| !is_private_url(url))
     {
         return Err(problem::rule(
             "jwks_url must be an https:// URL without credentials (http:// only on loopback)",
         ));
     }
+    let asks_discovered = |introspection: &IntrospectionConfig| introspection.url.is_none();
+    let discovers = issuer.jwks_file.is_none() && issuer.jwks_url.is_none()
+        || issuer.introspection.as_ref().is_some_and(asks_discovered);
+    if discovers && !is_discoverable(&issuer.issuer) {
+        return Err(problem::rule(
+            "without jwks_file and jwks_url, or without introspection.url, discovery is used: the issuer \
+             must be an https:// URL without credentials, query and fragment (http:// only on loopback)",
+        ));
+    }
     Ok(())
 }
 
-fn is_keys_url(text: &str) -> bool {
+fn one_secret(introspection: &IntrospectionConfig) -> Result<(), ValidationError> {
+    if introspection.client_secret.is_some() == introspection.client_secret_file.is_some() {
+        return Err(problem::rule(
+            "exactly one of client_secret and client_secret_file",
+        ));
+    }
+    Ok(())
+}
+
+fn introspection_url(url: &str) -> Result<(), ValidationError> {
+    if is_private_url(url) {
+        return Ok(());
+    }
+    Err(problem::rule(
+        "must be an https:// URL without credentials (http:// only on loopback)",
+    ))
+}
+
+/// Whether nobody on the way can change what this URL answers.
+fn is_private_url(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else {
         return false;
     };
     let bare = url.username().is_empty() && url.password().is_none();
     let private = url.scheme() == "https" || url.scheme() == "http" && nats::is_loopback_url(text);
     bare && private
+}
+
+/// OIDC Discovery §3: an issuer has neither a query nor a fragment.
+fn is_discoverable(issuer: &str) -> bool {
+    is_private_url(issuer) && !issuer.contains(['?', '#'])
 }
 
 fn not_blank(texts: &[String]) -> Result<(), ValidationError> {

@@ -27,8 +27,8 @@ pub enum ConfigError {
     #[error("configuration: {}", .0.join("; "))]
     Invalid(Vec<String>),
     #[error(
-        "no token issuer is configured: set auth.issuers (issuer, audiences, algorithms, and jwks_file or \
-         jwks_url; see config/default.toml), or start with --dev for a development key"
+        "no token issuer is configured: set auth.issuers (issuer, audiences and algorithms; see \
+         config/default.toml), or start with --dev for a development key"
     )]
     NoIssuer,
 }

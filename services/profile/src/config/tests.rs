@@ -48,6 +48,7 @@ fn the_documented_defaults_are_the_defaults() {
         format!("leeway_s           = {}", issuer.leeway_s),
         format!("refetch_interval_s = {}", issuer.refetch_interval_s),
         format!("refresh_interval_s = {}", issuer.refresh_interval_s),
+        format!("cache_s            = {}", asking("").unwrap().cache_s),
     ] {
         assert!(DEFAULT_TOML.contains(&documented), "{documented}");
     }
@@ -226,18 +227,72 @@ fn every_broken_rule_is_named_at_once() {
     assert!(!problems.concat().contains("hunter2"));
 }
 
+/// An issuer that is asked about tokens, with more in that table.
+fn asking(rest: &str) -> Result<IntrospectionConfig, ConfigError> {
+    let table = format!(r#"{{client_id="api", client_secret="0123"{rest}}}"#);
+    let text = format!(
+        r#"[{{issuer="https://id", audiences=["p"], algorithms=["RS256"], introspection={table}}}]"#
+    );
+    let config = Config::load(None, env(&[("PROFILE__AUTH__ISSUERS", &text)]))?;
+    Ok(config.auth.issuers[0].introspection.clone().unwrap())
+}
+
+#[test]
+fn an_issuer_may_be_discovered_and_asked() {
+    let introspection = asking("").unwrap();
+    assert_eq!(introspection.client_secret.unwrap().expose(), "0123");
+    assert_eq!(introspection.url, None);
+    assert_eq!(asking(", cache_s=3600").unwrap().cache_s, 3600);
+    assert!(asking(r#", url="http://127.0.0.1:8080/introspect""#).is_ok());
+    for (rest, expected) in [
+        (r#", client_secret_file="f""#, "exactly one of"),
+        (", cache_s=0", "introspection.cache_s: must be 1 to 3600"),
+        (", cache_s=3601", "introspection.cache_s: must be 1 to 3600"),
+        (
+            r#", url="http://id.example.com/introspect""#,
+            "introspection.url: must be an https:// URL",
+        ),
+        (
+            r#", url="https://u:hunter2@id.example.com""#,
+            "introspection.url: must be an https:// URL",
+        ),
+        (r#", jwt=true"#, "no such key"),
+    ] {
+        let refused = asking(rest).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{rest}: {refused}");
+        assert!(!refused.contains("hunter2") && !refused.contains("0123"));
+    }
+}
+
 #[test]
 fn an_issuer_that_cannot_be_trusted_is_refused() {
     let issuer = |rest: &str| format!(r#"{{issuer="https://id", audiences=["p"], {rest}}}"#);
+    let named = |name: &str, rest: &str| {
+        format!(r#"{{issuer="{name}", audiences=["p"], algorithms=["RS256"]{rest}}}"#)
+    };
+    let asked = r#", introspection={client_id="c", client_secret="hunter2"}"#;
+    let five: Vec<String> = (0..5)
+        .map(|n| named(&format!("https://id{n}"), asked))
+        .collect();
     let good = issuer(r#"algorithms=["RS256"], jwks_file="f""#);
     let rows = [
+        (named("profile", ""), "discovery is used"),
+        (named("http://id.example.com", ""), "discovery is used"),
+        (named("https://id?tenant=1", ""), "discovery is used"),
+        (named("https://id#1", ""), "discovery is used"),
+        (named("https://u:hunter2@id", ""), "discovery is used"),
         (
-            issuer(r#"algorithms=["RS256"]"#),
-            "exactly one of jwks_file and jwks_url",
+            named("profile", &format!(r#", jwks_file="f"{asked}"#)),
+            "discovery is used",
         ),
         (
+            named("https://id", r#", introspection={client_id="c"}"#),
+            "exactly one of client_secret and client_secret_file",
+        ),
+        (five.join(", "), "at most 4 with introspection"),
+        (
             issuer(r#"algorithms=["RS256"], jwks_file="f", jwks_url="https://u""#),
-            "exactly one of",
+            "at most one of",
         ),
         (
             issuer(r#"algorithms=["RS256"], jwks_url="http://id.example.com/keys""#),

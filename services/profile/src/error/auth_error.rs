@@ -23,6 +23,12 @@ pub enum AuthError {
     /// The key set cannot be fetched: nothing can be said about the token.
     #[error("the token issuer's keys cannot be read")]
     KeysUnavailable,
+    /// Only the issuer can read the token, and none could be asked.
+    #[error("the token issuer cannot be asked about the token")]
+    IssuerUnavailable,
+    /// The bound on tokens that issuers are asked about at once.
+    #[error("too many tokens are being asked about at once")]
+    IssuerBusy,
 }
 
 impl AuthError {
@@ -35,14 +41,20 @@ impl AuthError {
                 ErrorCode::PermissionDenied
             }
             AuthError::NoMembership => ErrorCode::NotFound,
-            AuthError::KeysUnavailable => ErrorCode::Unavailable,
+            AuthError::KeysUnavailable | AuthError::IssuerUnavailable | AuthError::IssuerBusy => {
+                ErrorCode::Unavailable
+            }
         }
     }
 
-    /// Id and text of ZITADEL's ErrorDetail; the missing header has none.
+    /// Id and text of ZITADEL's ErrorDetail; a missing header and what is not ZITADEL's have
+    /// none.
     pub fn detail(self) -> Option<(&'static str, String)> {
         let (id, text) = match self {
-            AuthError::HeaderMissing | AuthError::KeysUnavailable => return None,
+            AuthError::HeaderMissing
+            | AuthError::KeysUnavailable
+            | AuthError::IssuerUnavailable
+            | AuthError::IssuerBusy => return None,
             AuthError::HeaderInvalid => ("AUTH-toLo1", "invalid auth header"),
             AuthError::TokenInvalid => ("AUTH-7fs1e", "Errors.Token.Invalid"),
             AuthError::OrgUnknown => ("AUTH-Bs7Ds", "Organisation doesn't exist"),

@@ -14,6 +14,8 @@ mod tests;
 
 use http::Method;
 
+pub use self::proto::DESCRIPTORS;
+
 /// A call of ZITADEL's API that is about profiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Call {

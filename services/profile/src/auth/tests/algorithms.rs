@@ -198,7 +198,7 @@ fn a_set_without_a_public_signing_key_is_refused() {
         let file = directory.write("jwks.json", &set);
         let config = config(vec![issuer(ISSUER, Some(&file))]);
         let refused = Authenticator::new(&config, clock()).unwrap_err();
-        assert_eq!(refused, expected);
+        assert_eq!(refused, expected.into());
         assert!(!refused.to_string().contains("c2VjcmV0"));
     }
 }

@@ -60,7 +60,7 @@ fn a_development_key_is_refused_in_production() {
     for file in [marked, by_kid, by_mark] {
         let mut config = config(vec![issuer(ISSUER, Some(&file))]);
         let refused = Authenticator::new(&config, clock()).unwrap_err();
-        assert_eq!(refused, KeySetError::DevelopmentKey);
+        assert_eq!(refused, KeySetError::DevelopmentKey.into());
         config.dev = true;
         assert!(Authenticator::new(&config, clock()).is_ok());
     }

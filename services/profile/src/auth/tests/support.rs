@@ -55,6 +55,7 @@ pub(super) fn issuer(name: &str, jwks_file: Option<&Path>) -> IssuerConfig {
         algorithms: vec![TokenAlgorithm::EdDSA],
         jwks_file: jwks_file.map(Path::to_owned),
         jwks_url: None,
+        introspection: None,
         organizations: Vec::new(),
         leeway_s: 10,
         refetch_interval_s: 60,

@@ -26,8 +26,8 @@ pub(in crate::transport) fn request(
             CommandRequest::Update { user_id, body }.into()
         }
         Call::GetHumanProfile => {
-            let (user_id, body) = (target(named_user(body)?), GetBody::default());
-            QueryRequest::Get { user_id, body }.into()
+            let user_id = target(named_user(body)?);
+            QueryRequest::GetProfile { user_id }.into()
         }
         Call::GetUserById => {
             let user_id = target(named_user(body)?);

@@ -27,8 +27,7 @@ use zitadel::user::v2 as user_v2;
 use zitadel::{auth, management};
 
 /// The descriptors of `messages/proto`, for reflection.
-pub(in crate::transport) const DESCRIPTORS: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Reads the message of `call`.
 ///
@@ -43,9 +42,8 @@ pub(in crate::transport) fn request(call: Call, message: &[u8]) -> Result<Reques
             CommandRequest::Update { user_id, body }.into()
         }
         Call::GetHumanProfile => {
-            let sent = management::v1::GetHumanProfileRequest::decode(message)?;
-            let (user_id, body) = (sent.user_id, GetBody::default());
-            QueryRequest::Get { user_id, body }.into()
+            let user_id = management::v1::GetHumanProfileRequest::decode(message)?.user_id;
+            QueryRequest::GetProfile { user_id }.into()
         }
         Call::GetUserById => {
             let sent = management::v1::GetUserByIdRequest::decode(message)?;

@@ -301,6 +301,7 @@ impl From<user::v2::create_user_request::Human> for v2::CreateHumanBody {
             hashed_password,
             idp_links: sent_list(&sent.idp_links),
             totp_secret: sent_message(sent.totp_secret),
+            metadata: sent_list(&sent.metadata),
         }
     }
 }
