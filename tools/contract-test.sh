@@ -4,7 +4,8 @@
 # tests/contract/schemathesis.toml.
 #
 # Schemathesis and what it needs come from PyPI, pinned by hash (tools/contract-test.requirements.txt), into
-# target/tools; nothing is installed elsewhere. EXAMPLES=N: requests per operation and phase.
+# target/tools; nothing is installed elsewhere. EXAMPLES=N: requests per operation and phase. SEED=N replays.
+# BINARIES=FOLDER: profiled and profilectl, not target/debug.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -26,8 +27,8 @@ if [ ! -d "$packages" ]; then
 fi
 
 server=$(tools/nats-server.sh)
-cargo build --quiet --locked --bin profiled --bin profilectl
-readonly bin="$target/debug"
+[ -n "${BINARIES:-}" ] || cargo build --quiet --locked --bin profiled --bin profilectl
+readonly bin="${BINARIES:-$target/debug}"
 
 scratch=$(mktemp -d)
 children=()
@@ -56,11 +57,10 @@ await() {
 }
 
 for name in INGRESS EGRESS REQUESTER CONSUMER; do export "NATS_${name}_PASSWORD=p-$name"; done
-"$server" -c config/nats-server.conf -p -1 -m -1 -sd "$scratch/nats" --ports_file_dir "$scratch" \
-  >"$scratch/nats-server.log" 2>&1 &
+"$server" -c config/nats-server.conf -p -1 -m -1 -sd "$scratch/nats" >"$scratch/nats-server.log" 2>&1 &
 children+=($!)
-nats_url() { grep -o 'nats://127.0.0.1:[0-9]*' "$scratch"/nats-server_*.ports | head -1; }
-NATS_URL=$(await nats-server "${children[0]}" nats_url)
+nats_address() { grep -o 'client connections on 127.0.0.1:[0-9]*' "$scratch/nats-server.log" | cut -d ' ' -f 4 | grep .; }
+NATS_URL=nats://$(await nats-server "${children[0]}" nats_address)
 export NATS_URL
 
 export PROFILE__NATS__URLS="[\"$NATS_URL\"]" PROFILE__DATA_DIR="$scratch/data"

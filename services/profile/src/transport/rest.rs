@@ -34,7 +34,7 @@ where
 {
     let (parts, request_body) = request.into_parts();
     if let Some(document) = documents::find(&parts.method, parts.uri.path()) {
-        return document;
+        return document.unwrap_or_else(method_not_allowed);
     }
     let (call, user_id) = match find(&parts.method, parts.uri.path()) {
         Found::Call { call, user_id } => (call, user_id),
