@@ -13,6 +13,8 @@ pub mod http;
 pub mod micro;
 pub mod nats;
 pub mod rest;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 use std::future::Future;
 

@@ -3,7 +3,7 @@
 //! `listener` accepts connections and bounds them; `dispatch` tells the protocols apart; `rest`, `grpc` and
 //! `connect` frame requests and answers; `exchange` is what they share: one bounded way through the funnel.
 
-mod dispatch;
+pub(in crate::transport) mod dispatch;
 pub(in crate::transport) mod exchange;
 pub(in crate::transport) mod headers;
 mod listener;

@@ -9,14 +9,13 @@ use http::{Method, Request, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use profile_messages::json::BodyError;
 
-use self::routes::{Found, find};
 use super::api::{Call, json, json_reply};
 use super::http::exchange::{Exchange, Response, body, version};
 use super::http::headers::{self, Condition};
 use super::{Funnel, Reply, Request as FunnelRequest};
 use crate::error::ServiceError;
 
-pub(super) use self::routes::is_rest_path;
+pub(super) use self::routes::{Found, find, is_rest_path};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// What stays as it is in a path segment (RFC 3986 unreserved).
@@ -35,7 +34,7 @@ where
 {
     let (parts, request_body) = request.into_parts();
     if let Some(document) = documents::find(&parts.method, parts.uri.path()) {
-        return document;
+        return document.unwrap_or_else(method_not_allowed);
     }
     let (call, user_id) = match find(&parts.method, parts.uri.path()) {
         Found::Call { call, user_id } => (call, user_id),
@@ -176,7 +175,7 @@ fn changes_a_user(call: Call) -> bool {
 }
 
 /// The path of the call's successor, for the same user.
-fn successor_path(call: Call, user_id: Option<&str>) -> String {
+pub(super) fn successor_path(call: Call, user_id: Option<&str>) -> String {
     let Some(successor) = call.successor() else {
         return String::new();
     };

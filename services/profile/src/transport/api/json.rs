@@ -76,7 +76,7 @@ fn named_user(body: &[u8]) -> Result<Option<String>, BodyError> {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Named {
-        #[serde(alias = "user_id", alias = "id")]
+        #[serde(alias = "user_id")]
         user_id: Option<String>,
     }
     Ok(decode_body::<Named>(body)?.user_id)

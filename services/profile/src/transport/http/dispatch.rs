@@ -9,9 +9,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::{Method, Request};
-use hyper::body::Incoming;
 use tower::{Layer, Service, ServiceExt};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 
@@ -27,12 +27,14 @@ const PREFLIGHT_MAX_AGE_S: u64 = 600;
 
 /// The service of every connection.
 #[derive(Debug)]
-pub(super) struct Dispatch<F> {
+pub(in crate::transport) struct Dispatch<F> {
     service: Cors<Protocols<F>>,
 }
 
 impl<F: Funnel> Dispatch<F> {
-    pub(super) fn new(exchange: Arc<Exchange<F>>) -> Result<Dispatch<F>, HttpStartError> {
+    pub(in crate::transport) fn new(
+        exchange: Arc<Exchange<F>>,
+    ) -> Result<Dispatch<F>, HttpStartError> {
         let grpc = Grpc::new(Arc::clone(&exchange));
         let grpc = grpc.map_err(|error| HttpStartError::Reflection(error.to_string()))?;
         let protocols = Protocols { exchange, grpc };
@@ -48,16 +50,21 @@ impl<F> Clone for Dispatch<F> {
     }
 }
 
-impl<F: Funnel> Service<Request<Incoming>> for Dispatch<F> {
+impl<F, B> Service<Request<B>> for Dispatch<F>
+where
+    F: Funnel,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     type Response = Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request<Incoming>>::poll_ready(&mut self.service, cx)
+        Service::<Request<B>>::poll_ready(&mut self.service, cx)
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let answering = self.service.call(request);
         Box::pin(async move {
             let mut response = answering.await?;
@@ -83,7 +90,12 @@ impl<F> Clone for Protocols<F> {
     }
 }
 
-impl<F: Funnel> Service<Request<Incoming>> for Protocols<F> {
+impl<F, B> Service<Request<B>> for Protocols<F>
+where
+    F: Funnel,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     type Response = Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
@@ -92,7 +104,7 @@ impl<F: Funnel> Service<Request<Incoming>> for Protocols<F> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         match protocol(&request) {
             Protocol::Grpc => Box::pin(self.grpc.clone().oneshot(web_accepted(request))),
             Protocol::Connect(call) => {

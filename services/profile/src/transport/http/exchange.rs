@@ -70,7 +70,7 @@ pub(in crate::transport) struct Place<'a> {
 }
 
 impl<F: Funnel> Exchange<F> {
-    pub(super) fn new(
+    pub(in crate::transport) fn new(
         funnel: Arc<F>,
         clock: Arc<dyn Clock>,
         options: &HttpOptions,

@@ -11,7 +11,7 @@ use crate::transport::api::Call;
 
 /// What a method and a path mean.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(in crate::transport) enum Found {
     Call {
         call: Call,
         /// Percent-decoded.
@@ -54,7 +54,7 @@ pub(in crate::transport) fn is_rest_path(path: &str) -> bool {
 }
 
 /// The call at `path`, which is still percent-encoded.
-pub(super) fn find(method: &Method, path: &str) -> Found {
+pub(in crate::transport) fn find(method: &Method, path: &str) -> Found {
     let at = |router: &Router<Call>| {
         let matched = router.at(path).ok()?;
         let user_id = matched.params.get("user_id");
