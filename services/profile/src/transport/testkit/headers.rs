@@ -9,7 +9,8 @@ use profile_messages::envelope::{
 
 use super::{MARKER, nats_answer_is_whole};
 use crate::error::ServiceError;
-use crate::transport::http::headers as http_headers;
+use crate::transport::api::Call;
+use crate::transport::exchange::headers as http_headers;
 use crate::transport::nats::decode;
 
 /// Lines of `name: value`, read as NATS headers and as HTTP headers.
@@ -31,7 +32,7 @@ pub fn headers(data: &[u8]) {
     match http_headers::envelope(&http) {
         Ok(mut envelope) => {
             judge(Ok(envelope.clone()));
-            let judged = http_headers::if_match(&http, &mut envelope);
+            let judged = http_headers::if_match(&http, Call::V2UpdateUser, &mut envelope);
             judge(judged.map(|_| envelope));
         }
         Err(error) => nats_answer_is_whole(&error),
@@ -99,6 +100,9 @@ fn is_in_form(envelope: &Envelope) {
     let elsewhere = [&envelope.org, &envelope.idempotency_key];
     let elsewhere = elsewhere.into_iter().flatten();
     if token.contains(MARKER) && !elsewhere.into_iter().any(|it| it.contains(MARKER)) {
-        assert!(!format!("{envelope:?}").contains(MARKER), "a token is shown");
+        assert!(
+            !format!("{envelope:?}").contains(MARKER),
+            "a token is shown"
+        );
     }
 }
