@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -76,3 +76,9 @@ bad-disk: ## the real process while each of 200 calls fails in every way (CALLS=
 	cargo build --profile checks --locked --bins
 	CALLS=$${CALLS:-200} cargo test --profile checks --locked -p profile-tests --test disk errors -- --nocapture
 	FULL_DISKS=$${FULL_DISKS:-50} cargo test --profile checks --locked -p profile-tests --test disk full -- --nocapture
+
+fuzz: ## every decoder under libFuzzer, half an hour each (SECONDS_EACH=N, TARGETS="json_body http", KEEP=1; needs cargo-fuzz)
+	@tools/fuzz.sh
+
+contract-test: ## the REST document against the running service, by Schemathesis from PyPI (EXAMPLES=N, SEED=N)
+	@tools/contract-test.sh

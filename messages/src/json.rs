@@ -22,6 +22,11 @@ pub enum BodyError {
     Eof,
     #[error("syntax error (line {line}:{column})")]
     Syntax { line: usize, column: usize },
+    #[error("the protobuf message cannot be decoded")]
+    Undecodable,
+    /// Two members of a oneof.
+    #[error("oneof {0} is already set")]
+    Twice(&'static str),
     #[error("{what} (line {line}:{column})")]
     Field {
         what: &'static str,
@@ -44,13 +49,40 @@ pub fn decode_body<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Body
         Some(Ok(message)) => {
             // serde_json does not look into the strings of ignored fields; ZITADEL's decoder does.
             let read = body.get(..values.byte_offset()).unwrap_or(body);
-            match std::str::from_utf8(read) {
-                Ok(_) => Ok(message.0),
-                Err(error) => Err(syntax_at(read, error.valid_up_to())),
+            let utf8 = std::str::from_utf8(read).map_err(|error| error.valid_up_to());
+            match utf8.and_then(|_| whole_escapes(read)) {
+                Ok(()) => Ok(message.0),
+                Err(offset) => Err(syntax_at(read, offset)),
             }
         }
         Some(Err(error)) => Err(classify(&error)),
     }
+}
+
+/// Whether every escaped surrogate has its other half. `json` is valid but for that, so that a backslash
+/// stands in strings only; the error is the offset of the first one that has not.
+fn whole_escapes(json: &[u8]) -> Result<(), usize> {
+    let escaped = |at: usize| {
+        let digits = json.get(at..)?.strip_prefix(b"\\u")?.get(..4)?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut at = 0;
+    while let Some(found) = json
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|b| *b == b'\\'))
+    {
+        at += found;
+        at += match escaped(at) {
+            None => 2,
+            Some(0xd800..=0xdbff) => match escaped(at + 6) {
+                Some(0xdc00..=0xdfff) => 12,
+                Some(_) | None => return Err(at),
+            },
+            Some(0xdc00..=0xdfff) => return Err(at),
+            Some(_) => 6,
+        };
+    }
+    Ok(())
 }
 
 fn syntax_at(body: &[u8], offset: usize) -> BodyError {
@@ -248,6 +280,17 @@ impl Visitor<'_> for U64Visitor {
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<WireU64, E> {
         Ok(WireU64(number))
+    }
+
+    /// `20.0` and `2e1` are whole numbers too.
+    fn visit_f64<E: Error>(self, number: f64) -> Result<WireU64, E> {
+        // Up to here every whole number has an f64 of its own: the cast is exact.
+        let exact = 0.0..=9_007_199_254_740_992.0;
+        if number.fract() == 0.0 && exact.contains(&number) {
+            Ok(WireU64(number as u64))
+        } else {
+            Err(E::custom("not a uint64"))
+        }
     }
 }
 

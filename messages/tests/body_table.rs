@@ -161,6 +161,36 @@ fn a_lone_surrogate_is_refused() {
     assert_eq!(update(pair), Ok(named("😀")));
 }
 
+/// Found by fuzzing: serde_json does not look into what is ignored.
+#[test]
+fn a_lone_surrogate_is_refused_in_an_ignored_field_too() {
+    for ignored in [
+        r"\ud800",
+        r"\udc00",
+        r"\ud800\ud800",
+        r"\uD83D\n",
+        r"\\\ud800",
+        r"x\ud83d",
+    ] {
+        for body in [
+            format!(r#"{{"other":"{ignored}"}}"#),
+            format!(r#"{{"other":{{"a":["{ignored}"]}}}}"#),
+            format!(r#"{{"{ignored}":1}}"#),
+        ] {
+            assert!(is_syntax(&body), "{body}");
+        }
+    }
+    for fine in [r"\ud83d\ude00", r"\\ud800", r"\u0041\n\\", ""] {
+        let body = format!(r#"{{"firstName":"a","other":"{fine}"}}"#);
+        assert_eq!(update(&body), Ok(named("a")), "{body}");
+    }
+    assert_eq!(
+        update(r#"{"firstName":"a"}"\ud800""#),
+        Ok(named("a")),
+        "behind the value"
+    );
+}
+
 #[test]
 fn a_gender_is_a_known_name_or_a_whole_number() {
     for (value, number) in [
@@ -204,12 +234,15 @@ fn a_uint64_is_a_number_or_a_decimal_string() {
         ("7", 7),
         (r#""7""#, 7),
         (r#""18446744073709551615""#, u64::MAX),
+        ("18446744073709551615", u64::MAX),
+        ("20.0", 20),
+        ("2e1", 20),
     ] {
         let body = format!(r#"{{"minVersion":{value}}}"#);
         let read: GetBody = decode_body(body.as_bytes()).unwrap();
         assert_eq!(read.min_version.unwrap().0, number, "{body}");
     }
-    for value in ["-1", "1.5", r#""x""#, r#""""#, "true"] {
+    for value in ["-1", "1.5", "1e30", r#""x""#, r#""""#, "true"] {
         let body = format!(r#"{{"minVersion":{value}}}"#);
         assert!(decode_body::<GetBody>(body.as_bytes()).is_err(), "{body}");
     }

@@ -11,6 +11,7 @@ const REQUIRED: &[&str] = &["README.md", "ARCHITECTURE.md", "RELIABILITY.md"];
 const FOLDERS: &[&str] = &[
     "config/",
     "docs/",
+    "fuzz/",
     "messages/",
     "services/",
     "tests/",

@@ -8,11 +8,14 @@
 
 pub mod api;
 pub mod connect;
+mod exchange;
 pub mod grpc;
 pub mod http;
 pub mod micro;
 pub mod nats;
 pub mod rest;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 use std::future::Future;
 

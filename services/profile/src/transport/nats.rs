@@ -7,8 +7,8 @@
 
 mod connect;
 mod counters;
-mod decode;
-mod encode;
+pub(super) mod decode;
+pub(super) mod encode;
 mod ingress;
 pub(crate) mod reply_rule;
 mod requests;

@@ -15,15 +15,15 @@ const HEADER_BYTES_RESERVED: usize = 1024;
 
 /// An answer as it is published; `error` is set when it is one.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) headers: Option<HeaderMap>,
-    pub(super) payload: Bytes,
-    pub(super) error: Option<ErrorCode>,
+pub(in crate::transport) struct Answer {
+    pub(in crate::transport) headers: Option<HeaderMap>,
+    pub(in crate::transport) payload: Bytes,
+    pub(in crate::transport) error: Option<ErrorCode>,
 }
 
 /// Writes a success, or [`page_too_large`] when it does not fit into `payload_bytes_max`: the client
 /// library would refuse to send it and the requester would hear nothing.
-pub(super) fn success(reply: &impl Serialize, payload_bytes_max: usize) -> Answer {
+pub(in crate::transport) fn success(reply: &impl Serialize, payload_bytes_max: usize) -> Answer {
     match serde_json::to_vec(reply) {
         Ok(body) if body.len().saturating_add(HEADER_BYTES_RESERVED) > payload_bytes_max => {
             failure(&page_too_large())
@@ -40,7 +40,7 @@ pub(super) fn success(reply: &impl Serialize, payload_bytes_max: usize) -> Answe
     }
 }
 
-pub(super) fn failure(error: &ServiceError) -> Answer {
+pub(in crate::transport) fn failure(error: &ServiceError) -> Answer {
     let code = error.code();
     let mut headers = HeaderMap::new();
     headers.insert(SERVICE_ERROR, one_line(&error.to_string()));

@@ -3,22 +3,26 @@
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 
-use crate::transport::http::exchange::{Response, body};
+use crate::transport::exchange::{Response, body};
 
 /// OpenAPI 3.1 of the REST paths, held against the running routes by `make contract-test`.
 const OPENAPI: &str = include_str!("../../../../../messages/openapi.json");
 
-/// The document at a path, if there is one.
-pub(super) fn find(method: &Method, path: &str) -> Option<Response> {
-    if *method != Method::GET {
-        return None;
-    }
-    match path {
+/// The methods of every document.
+const ALLOWED: &str = "GET, HEAD";
+
+/// What there is at a path of a document: itself, or the methods that are allowed there.
+pub(super) fn find(method: &Method, path: &str) -> Option<Result<Response, &'static str>> {
+    let (content_type, text) = match path {
         // The edge is up only while the service takes requests, so both say the same.
-        "/debug/healthz" | "/debug/ready" => Some(document("text/plain", "ok")),
-        "/openapi.json" => Some(document("application/json", OPENAPI)),
-        _ => None,
-    }
+        "/debug/healthz" | "/debug/ready" => ("text/plain", "ok"),
+        "/openapi.json" => ("application/json", OPENAPI),
+        _ => return None,
+    };
+    Some(match *method {
+        Method::GET | Method::HEAD => Ok(document(content_type, text)),
+        _ => Err(ALLOWED),
+    })
 }
 
 fn document(content_type: &'static str, text: &'static str) -> Response {

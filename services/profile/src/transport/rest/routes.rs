@@ -11,7 +11,7 @@ use crate::transport::api::Call;
 
 /// What a method and a path mean.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(in crate::transport) enum Found {
     Call {
         call: Call,
         /// Percent-decoded.
@@ -54,7 +54,7 @@ pub(in crate::transport) fn is_rest_path(path: &str) -> bool {
 }
 
 /// The call at `path`, which is still percent-encoded.
-pub(super) fn find(method: &Method, path: &str) -> Found {
+pub(in crate::transport) fn find(method: &Method, path: &str) -> Found {
     let at = |router: &Router<Call>| {
         let matched = router.at(path).ok()?;
         let user_id = matched.params.get("user_id");
@@ -67,12 +67,22 @@ pub(super) fn find(method: &Method, path: &str) -> Found {
         let call = *matched.value;
         Some(Found::Call { call, user_id })
     };
+    // Every read can be asked for its headers alone (RFC 9110 §9.1).
+    let method = match *method {
+        Method::HEAD => &Method::GET,
+        _ => method,
+    };
     let own = ROUTES.iter().find(|(other, _)| other == method);
     if let Some(found) = own.and_then(|(_, router)| at(router)) {
         return found;
     }
     let others = ROUTES.iter().filter(|(_, router)| at(router).is_some());
-    let allowed: Vec<&str> = others.map(|(method, _)| method.as_str()).collect();
+    let allowed: Vec<&str> = others
+        .map(|(method, _)| match *method {
+            Method::GET => "GET, HEAD",
+            _ => method.as_str(),
+        })
+        .collect();
     match allowed.is_empty() {
         true => Found::Nothing,
         false => Found::OtherMethods(allowed.join(", ")),
@@ -127,7 +137,7 @@ mod tests {
     #[test]
     fn a_known_path_names_its_methods() {
         let found = find(&Method::DELETE, "/management/v1/users/u/profile");
-        assert_eq!(found, Found::OtherMethods("PUT, GET".to_owned()));
+        assert_eq!(found, Found::OtherMethods("PUT, GET, HEAD".to_owned()));
         assert_eq!(find(&Method::GET, "/elsewhere"), Found::Nothing);
     }
 }
