@@ -60,6 +60,15 @@ async fn a_change_can_be_bound_to_the_version_that_was_read() {
             "invalid header If-Match: value must be * or one strong entity tag, the quoted version";
         assert_eq!(answer.refused(400), text, "{refused}");
     }
+    // A tag of another form than ours is that of no version.
+    for other in ["\"three\"", "\"03\"", "\"\""] {
+        let answer = put(&world, "D", &[("if-match", other)]).await;
+        assert_eq!(
+            (answer.status, answer.header("etag")),
+            (412, Some("\"3\"")),
+            "{other}"
+        );
+    }
     let both = [("if-match", "\"3\""), ("profile-expected-version", "2")];
     assert_eq!(put(&world, "D", &both).await.status, 400);
     assert_eq!(world.version("gigi").await, 3);
