@@ -164,7 +164,14 @@ fn a_lone_surrogate_is_refused() {
 /// Found by fuzzing: serde_json does not look into what is ignored.
 #[test]
 fn a_lone_surrogate_is_refused_in_an_ignored_field_too() {
-    for ignored in [r"\ud800", r"\udc00", r"\ud800\ud800", r"\uD83D\n", r"\\\ud800", r"x\ud83d"] {
+    for ignored in [
+        r"\ud800",
+        r"\udc00",
+        r"\ud800\ud800",
+        r"\uD83D\n",
+        r"\\\ud800",
+        r"x\ud83d",
+    ] {
         for body in [
             format!(r#"{{"other":"{ignored}"}}"#),
             format!(r#"{{"other":{{"a":["{ignored}"]}}}}"#),

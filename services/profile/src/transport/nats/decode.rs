@@ -14,7 +14,9 @@ use crate::transport::Request;
 ///
 /// # Errors
 /// [`ServiceError::Headers`] with every header that is not of its form.
-pub(in crate::transport) fn envelope(headers: Option<&HeaderMap>) -> Result<Envelope, ServiceError> {
+pub(in crate::transport) fn envelope(
+    headers: Option<&HeaderMap>,
+) -> Result<Envelope, ServiceError> {
     Envelope::from_headers(|name| headers.and_then(|headers| first_value(headers, name)))
         .map_err(ServiceError::Headers)
 }
@@ -36,7 +38,10 @@ fn first_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// # Errors
 /// [`ServiceError::Body`], or [`ServiceError::UserMismatch`] when the subject names another user than
 /// the body.
-pub(in crate::transport) fn request(subject: &RequestSubject<'_>, body: &[u8]) -> Result<Request, ServiceError> {
+pub(in crate::transport) fn request(
+    subject: &RequestSubject<'_>,
+    body: &[u8],
+) -> Result<Request, ServiceError> {
     let target = |in_body: &mut Option<String>| target(subject.user, in_body.take());
     let command = match subject.operation {
         Operation::Create => CommandRequest::Create(decode_body::<CreateBody>(body)?),

@@ -99,6 +99,9 @@ fn is_in_form(envelope: &Envelope) {
     let elsewhere = [&envelope.org, &envelope.idempotency_key];
     let elsewhere = elsewhere.into_iter().flatten();
     if token.contains(MARKER) && !elsewhere.into_iter().any(|it| it.contains(MARKER)) {
-        assert!(!format!("{envelope:?}").contains(MARKER), "a token is shown");
+        assert!(
+            !format!("{envelope:?}").contains(MARKER),
+            "a token is shown"
+        );
     }
 }

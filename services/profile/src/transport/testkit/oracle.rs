@@ -2,12 +2,12 @@
 
 use std::sync::LazyLock;
 
+use profile_messages::command::CommandRequest;
+use profile_messages::query::QueryRequest;
 use prost::Message as _;
 use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
 };
-use profile_messages::command::CommandRequest;
-use profile_messages::query::QueryRequest;
 
 use crate::transport::Request;
 use crate::transport::api::{Call, proto};
