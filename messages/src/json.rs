@@ -22,6 +22,11 @@ pub enum BodyError {
     Eof,
     #[error("syntax error (line {line}:{column})")]
     Syntax { line: usize, column: usize },
+    #[error("the protobuf message cannot be decoded")]
+    Undecodable,
+    /// Two members of a oneof.
+    #[error("oneof {0} is already set")]
+    Twice(&'static str),
     #[error("{what} (line {line}:{column})")]
     Field {
         what: &'static str,

@@ -14,9 +14,7 @@ const FILES: [&str; 3] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO_DIR}");
-    // `message.proto` is named by nobody: it is what an error's detail is made of.
-    let files = FILES.into_iter().chain(["zitadel/message.proto"]);
-    let descriptors = protox::compile(files, [PROTO_DIR])?;
+    let descriptors = protox::compile(FILES, [PROTO_DIR])?;
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out_dir.join("descriptors.bin"), descriptors.encode_to_vec())?;
     prost_build::Config::new()

@@ -81,6 +81,11 @@ impl Funnel for FakeFunnel {
             CommandRequest::Patch { user_id, .. } => ("patch", user_id),
             CommandRequest::PatchMe { .. } => ("me.patch", String::new()),
             CommandRequest::Remove { user_id } => ("remove", user_id),
+            CommandRequest::Import(_)
+            | CommandRequest::AddHuman(_)
+            | CommandRequest::CreateUser(_)
+            | CommandRequest::UpdateHuman { .. }
+            | CommandRequest::UpdateUser { .. } => panic!("not a call over NATS"),
         };
         self.act(&user).await?;
         let org = context.envelope.org.unwrap_or_default();
@@ -103,6 +108,11 @@ impl Funnel for FakeFunnel {
             QueryRequest::HistoryMe { .. } => ("me.history", String::new()),
             QueryRequest::List { .. } => ("list", String::new()),
             QueryRequest::Replay { .. } => ("replay", String::new()),
+            QueryRequest::GetProfile { .. }
+            | QueryRequest::GetUser { .. }
+            | QueryRequest::GetAnyUser { .. }
+            | QueryRequest::Changes { .. }
+            | QueryRequest::ChangesMe { .. } => panic!("not a call over NATS"),
         };
         self.act(&user).await?;
         let said = format!("{name} {user}");

@@ -163,3 +163,69 @@ pub struct CreateHumanBody {
     #[serde(deserialize_with = "sent_list")]
     pub metadata: Option<Sent>,
 }
+
+/// The oneof of which more than one member is there.
+fn set_twice(oneof: &'static str, members: &[bool]) -> Option<&'static str> {
+    let set = members.iter().filter(|is_set| **is_set).count();
+    (set > 1).then_some(oneof)
+}
+
+impl EmailBody {
+    fn oneof_set_twice(&self) -> Option<&'static str> {
+        let (verified, sent) = (self.is_verified.is_some(), self.send_code.is_some());
+        set_twice(
+            "verification",
+            &[verified, sent, self.return_code.is_some()],
+        )
+    }
+}
+
+impl PhoneBody {
+    fn oneof_set_twice(&self) -> Option<&'static str> {
+        let (verified, sent) = (self.is_verified.is_some(), self.send_code.is_some());
+        set_twice(
+            "verification",
+            &[verified, sent, self.return_code.is_some()],
+        )
+    }
+}
+
+impl UpdateUserBody {
+    /// The first oneof of the message that holds two members: protobuf JSON refuses such a message.
+    pub fn oneof_set_twice(&self) -> Option<&'static str> {
+        set_twice("user_type", &[self.human.is_some(), self.machine.is_some()])
+    }
+}
+
+impl AddHumanBody {
+    /// As [`UpdateUserBody::oneof_set_twice`].
+    pub fn oneof_set_twice(&self) -> Option<&'static str> {
+        let organization = self.organization.as_ref().and_then(|Message(it)| {
+            set_twice("org", &[it.org_id.is_some(), it.org_domain.is_some()])
+        });
+        let email = self.email.as_ref();
+        let phone = self.phone.as_ref();
+        let passwords = [self.password.is_some(), self.hashed_password.is_some()];
+        organization
+            .or_else(|| email.and_then(|Message(it)| it.oneof_set_twice()))
+            .or_else(|| phone.and_then(|Message(it)| it.oneof_set_twice()))
+            .or_else(|| set_twice("password_type", &passwords))
+    }
+}
+
+impl CreateUserBody {
+    /// As [`UpdateUserBody::oneof_set_twice`].
+    pub fn oneof_set_twice(&self) -> Option<&'static str> {
+        let user_type = [self.human.is_some(), self.machine.is_some()];
+        let human = self.human.as_ref().and_then(|Message(it)| {
+            let email = it.email.as_ref();
+            let phone = it.phone.as_ref();
+            let passwords = [it.password.is_some(), it.hashed_password.is_some()];
+            email
+                .and_then(|Message(it)| it.oneof_set_twice())
+                .or_else(|| phone.and_then(|Message(it)| it.oneof_set_twice()))
+                .or_else(|| set_twice("password_type", &passwords))
+        });
+        set_twice("user_type", &user_type).or(human)
+    }
+}

@@ -24,7 +24,7 @@ use crate::relay::lag::RelayLag;
 use crate::relay::reconcile::Refusal;
 use crate::relay::{Relay, RelayHandle, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
-use crate::transport::http::{HttpEdge, HttpOptions};
+use crate::transport::http::{HttpEdge, HttpOptions, HttpPort};
 use crate::transport::nats::{NatsEdge, NatsOptions, connect_as};
 
 mod backup;
@@ -220,11 +220,13 @@ async fn serve_requests(
         ended = &mut until_stopped => return ended,
         confirmed = stream_confirmed(parts.relay.clone()) => confirmed?,
     }
-    let nats = NatsEdge::start(options.nats, Arc::clone(&service), Arc::clone(&clock)).await?;
-    let http = match options.http {
-        Some(options) => Some(HttpEdge::start(options, service, clock).await?),
+    // Before requests are taken over NATS: what fails here has left none unanswered.
+    let port = match options.http {
+        Some(options) => Some(HttpPort::open(options).await?),
         None => None,
     };
+    let nats = NatsEdge::start(options.nats, Arc::clone(&service), Arc::clone(&clock)).await?;
+    let http = port.map(|port| port.serve(service, clock)).transpose()?;
     tracing::info!(
         store = parts.storage.data_dir.store_id(),
         dev = parts.dev,

@@ -56,6 +56,9 @@ pub enum ServiceError {
     Overloaded(&'static str),
     #[error("the deadline passed before the change was made")]
     DeadlineExceeded,
+    /// The sender was too slow: nothing was read of it, so nothing was done.
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
     #[error("the profile has not reached version {wanted} in time")]
     VersionNotReached { wanted: Version },
     /// Certainly not done.
@@ -110,9 +113,9 @@ impl ServiceError {
             ServiceError::ReadNotFound(_) => ErrorCode::NotFound,
             ServiceError::VersionMismatch { .. } => ErrorCode::Aborted,
             ServiceError::Overloaded(_) => ErrorCode::ResourceExhausted,
-            ServiceError::DeadlineExceeded | ServiceError::VersionNotReached { .. } => {
-                ErrorCode::DeadlineExceeded
-            }
+            ServiceError::DeadlineExceeded
+            | ServiceError::BodyTimeout
+            | ServiceError::VersionNotReached { .. } => ErrorCode::DeadlineExceeded,
             ServiceError::Unavailable(_) => ErrorCode::Unavailable,
             ServiceError::OutcomeUnknown { .. } => ErrorCode::OutcomeUnknown,
             ServiceError::Compacted { .. } | ServiceError::PositionAhead { .. } => {
@@ -166,6 +169,7 @@ impl ServiceError {
             | ServiceError::KeyReused
             | ServiceError::Overloaded(_)
             | ServiceError::DeadlineExceeded
+            | ServiceError::BodyTimeout
             | ServiceError::VersionNotReached { .. }
             | ServiceError::Unavailable(_)
             | ServiceError::OutcomeUnknown { .. }

@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod connect;
+mod exchange;
 pub mod grpc;
 pub mod http;
 pub mod micro;

@@ -3,6 +3,7 @@
 
 use futures::StreamExt;
 use futures::stream;
+use profile::transport::api::Call;
 use profile_tests::outcome::Failure;
 use profile_tests::transports::{Outcome, Sent, Transport};
 use serde_json::Value;
@@ -23,17 +24,18 @@ pub(crate) fn judged(wrong: &[String]) {
 
 /// What came out otherwise than the table says.
 pub(crate) async fn differences(world: &World, cases: &[Case]) -> Vec<String> {
-    let transports = |case: &Case| {
-        Transport::ALL
-            .into_iter()
-            .filter(|it| it.carries(case.call))
-    };
     let all = cases.iter().enumerate();
-    let all = all.flat_map(|(row, case)| transports(case).map(move |over| (row, case, over)));
+    let all = all.flat_map(|(row, case)| over(case.call).map(move |over| (row, case, over)));
     let checked = stream::iter(all.collect::<Vec<_>>())
         .map(|(row, case, over)| check(world, row, case, over))
         .buffered(8);
     checked.filter_map(std::future::ready).collect().await
+}
+
+fn over(call: Call) -> impl Iterator<Item = Transport> {
+    Transport::ALL
+        .into_iter()
+        .filter(move |it| it.carries(call))
 }
 
 async fn check(world: &World, row: usize, case: &Case, over: Transport) -> Option<String> {
@@ -57,7 +59,7 @@ fn sent(world: &World, row: usize, case: &Case, over: Transport) -> Sent {
     sent
 }
 
-fn freshen(value: &mut Value, fresh: &str) {
+pub(crate) fn freshen(value: &mut Value, fresh: &str) {
     match value {
         Value::String(text) if text == FRESH => fresh.clone_into(text),
         Value::Object(fields) => fields.values_mut().for_each(|value| freshen(value, fresh)),

@@ -35,6 +35,14 @@ pub enum Call {
     V2CreateUser,
 }
 
+/// What a call does to its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Read,
+    Change,
+    Creation,
+}
+
 /// A service of ZITADEL's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiService {
@@ -131,6 +139,25 @@ impl Call {
             Call::V2GetUserById => (Method::GET, "/v2/users/{user_id}"),
             Call::V2AddHumanUser => (Method::POST, "/v2/users/human"),
             Call::V2CreateUser => (Method::POST, "/v2/users/new"),
+        }
+    }
+
+    pub fn effect(self) -> Effect {
+        match self {
+            Call::GetHumanProfile
+            | Call::GetUserById
+            | Call::ListUserChanges
+            | Call::GetMyProfile
+            | Call::ListMyUserChanges
+            | Call::V2GetUserById => Effect::Read,
+            Call::UpdateHumanProfile
+            | Call::UpdateMyProfile
+            | Call::V2UpdateHumanUser
+            | Call::V2UpdateUser => Effect::Change,
+            Call::AddHumanUser
+            | Call::ImportHumanUser
+            | Call::V2AddHumanUser
+            | Call::V2CreateUser => Effect::Creation,
         }
     }
 

@@ -6,17 +6,17 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
 use profile_messages::error::{ErrorCode, FieldViolation, StatusDetail};
-use profile_messages::json::BodyError;
+use profile_messages::json::{BODY_BYTES_MAX, BodyError};
 use serde::Serialize;
 
 use super::api::status::detail_bytes;
 use super::api::{Call, json, json_reply, proto, proto_reply};
-use super::http::exchange::{Exchange, Response, body};
-use super::http::headers;
-use super::{Funnel, Request as FunnelRequest};
+use super::exchange::{Exchange, Response, body, headers};
+use super::{Funnel, Reply, Request as FunnelRequest};
 use crate::error::ServiceError;
 
 const PROTOCOL_VERSION: &str = "connect-protocol-version";
+const COMPRESSED: &str = "a compressed body";
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("accept-encoding");
 
@@ -73,20 +73,25 @@ where
     };
     let called = async {
         check(&parts.headers)?;
-        let place = exchange.place()?;
-        let envelope = headers::envelope(&parts.headers)?;
-        let sent = exchange.wire_body(request_body).await?;
-        let request = decoded(call, encoding, &sent)?;
-        let reply = exchange.call(&place, envelope, request).await?;
-        let bytes = match encoding {
-            Encoding::Json => json_reply::response(call, &reply)?,
-            Encoding::Proto => proto_reply::response(call, &reply)?,
+        let admitted = exchange.admit(request_body).await?;
+        let read = || decoded(call, encoding, &admitted.wire);
+        let write = |reply: &Reply| match encoding {
+            Encoding::Json => json_reply::response(call, reply),
+            Encoding::Proto => proto_reply::response(call, reply),
         };
-        Ok(of(StatusCode::OK, encoding, bytes))
+        let headers = &parts.headers;
+        exchange.call(&admitted, call, headers, read, write).await
     };
-    let mut response = called.await.unwrap_or_else(|error| failure(&error));
-    let successor = call.successor().map(Call::rpc_path).unwrap_or_default();
-    headers::add_advice(response.headers_mut(), call, &successor);
+    let mut response = match called.await {
+        Ok(answer) => {
+            let mut response = of(StatusCode::OK, encoding, answer.message);
+            response.headers_mut().extend(answer.headers);
+            response
+        }
+        Err(refused) => failure(&refused.error),
+    };
+    let successor = call.successor().map(Call::rpc_path);
+    headers::add_advice(response.headers_mut(), call, successor.as_deref());
     response
 }
 
@@ -103,21 +108,22 @@ fn check(headers: &HeaderMap) -> Result<(), ServiceError> {
     }
     match read(&CONTENT_ENCODING) {
         None | Some(b"identity" | b"") => Ok(()),
-        Some(_) => Err(ServiceError::Unsupported("a compressed body")),
+        Some(_) => Err(ServiceError::Unsupported(COMPRESSED)),
     }
 }
 
 /// Unlike the gateway of REST, connect-go wants a body and nothing behind it.
 fn decoded(call: Call, encoding: Encoding, sent: &[u8]) -> Result<FunnelRequest, ServiceError> {
     match encoding {
-        Encoding::Proto => proto::request(call, sent).map_err(|_| unreadable()),
+        Encoding::Proto if sent.len() > BODY_BYTES_MAX => Err(BodyError::TooLong.into()),
+        Encoding::Proto => proto::request(call, sent).map_err(|_| BodyError::Undecodable.into()),
         Encoding::Json => {
             let mut values =
                 serde_json::Deserializer::from_slice(sent).into_iter::<serde::de::IgnoredAny>();
             let first = values.next();
             let rest = sent.get(values.byte_offset()..).unwrap_or_default();
             if matches!(first, Some(Ok(_))) && !rest.trim_ascii().is_empty() {
-                return Err(unreadable());
+                return Err(BodyError::Syntax { line: 1, column: 1 }.into());
             }
             if first.is_none() {
                 return Err(BodyError::Eof.into());
@@ -125,10 +131,6 @@ fn decoded(call: Call, encoding: Encoding, sent: &[u8]) -> Result<FunnelRequest,
             Ok(json::request(call, None, sent)?)
         }
     }
-}
-
-fn unreadable() -> ServiceError {
-    BodyError::Syntax { line: 1, column: 1 }.into()
 }
 
 fn failure(error: &ServiceError) -> Response {
@@ -144,7 +146,7 @@ fn failure(error: &ServiceError) -> Response {
     let http = http.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = of(http, Encoding::Json, json);
     headers::add_error(response.headers_mut(), error);
-    if matches!(error, ServiceError::Unsupported(_)) {
+    if *error == ServiceError::Unsupported(COMPRESSED) {
         let identity = HeaderValue::from_static("identity");
         response.headers_mut().insert(ACCEPT_ENCODING, identity);
     }
@@ -155,25 +157,32 @@ fn failure(error: &ServiceError) -> Response {
 struct ErrorJson<'a> {
     code: &'static str,
     message: &'a str,
-    details: Vec<DetailJson<'a>>,
+    details: Vec<DetailJson>,
 }
 
 #[derive(Serialize)]
-struct DetailJson<'a> {
+struct DetailJson {
     #[serde(rename = "type")]
     name: &'static str,
     /// Base64 without padding.
     value: String,
-    debug: &'a StatusDetail,
+    /// The detail as JSON, for people; its type stands beside it.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    debug: serde_json::Map<String, serde_json::Value>,
 }
 
-impl<'a> From<&'a StatusDetail> for DetailJson<'a> {
-    fn from(detail: &'a StatusDetail) -> DetailJson<'a> {
+impl From<&StatusDetail> for DetailJson {
+    fn from(detail: &StatusDetail) -> DetailJson {
         let (name, bytes) = detail_bytes(detail);
+        let mut debug = match serde_json::to_value(detail) {
+            Ok(serde_json::Value::Object(debug)) => debug,
+            Ok(_) | Err(_) => serde_json::Map::new(),
+        };
+        debug.remove("@type");
         DetailJson {
             name,
             value: STANDARD_NO_PAD.encode(bytes),
-            debug: detail,
+            debug,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! stay bytes until the call is known. Health and reflection stand beside ZITADEL's services.
 
 mod codec;
+mod helpers;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,20 +12,24 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use profile_messages::json::BODY_BYTES_MAX;
+use profile_messages::json::{BODY_BYTES_MAX, BodyError};
+use tokio::sync::watch;
+use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
-use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use self::codec::BytesCodec;
-use super::api::{ApiService, Call, proto, proto_reply, status};
-use super::http::exchange::{Exchange, Response};
-use super::http::headers;
-use super::{Funnel, Request as FunnelRequest};
+use self::helpers::Helpers;
+use super::api::{Call, proto, proto_reply, status};
+use super::exchange::{Admitted, Exchange, Response, headers};
+use super::{Funnel, Reply};
 use crate::error::ServiceError;
+
+/// A flag and the length of the message.
+const FRAME_HEAD_BYTES: usize = 5;
 
 /// Every request whose content type is one of gRPC's.
 #[derive(Debug)]
@@ -35,10 +40,11 @@ pub(super) struct Grpc<F> {
 impl<F: Funnel> Grpc<F> {
     pub(super) fn new(
         exchange: Arc<Exchange<F>>,
+        stopped: watch::Receiver<bool>,
     ) -> Result<Grpc<F>, tonic_reflection::server::Error> {
         let services = Services {
             exchange,
-            helpers: helpers()?,
+            helpers: Helpers::new(stopped)?,
         };
         Ok(Grpc {
             service: GrpcWebLayer::new().layer(services),
@@ -69,34 +75,16 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let service = self.service.clone();
-        let request = request.map(tonic::body::Body::new);
+        let request = request.map(Body::new);
         Box::pin(service.oneshot(request))
     }
-}
-
-/// Health (always serving: the port is open only while the service takes requests) and reflection, in both
-/// of its versions.
-fn helpers() -> Result<Routes, tonic_reflection::server::Error> {
-    let (reporter, health) = tonic_health::server::health_reporter();
-    for service in ApiService::ALL {
-        let serving = tonic_health::ServingStatus::Serving;
-        // Nobody waits for this lock: it was made here.
-        futures::FutureExt::now_or_never(reporter.set_service_status(service.name(), serving));
-    }
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
-    Ok(Routes::new(health).add_service(v1).add_service(v1alpha))
 }
 
 /// Behind the translation of gRPC-Web.
 #[derive(Debug)]
 struct Services<F> {
     exchange: Arc<Exchange<F>>,
-    helpers: Routes,
+    helpers: Helpers,
 }
 
 impl<F> Clone for Services<F> {
@@ -108,7 +96,7 @@ impl<F> Clone for Services<F> {
     }
 }
 
-impl<F: Funnel> Service<Request<tonic::body::Body>> for Services<F> {
+impl<F: Funnel> Service<Request<Body>> for Services<F> {
     type Response = Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
@@ -117,74 +105,79 @@ impl<F: Funnel> Service<Request<tonic::body::Body>> for Services<F> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         match Call::from_rpc_path(request.uri().path()) {
             Some(call) => {
                 let exchange = Arc::clone(&self.exchange);
                 Box::pin(async move { Ok(answer(&exchange, call, request).await) })
             }
-            // Unknown ones are answered as unimplemented there.
-            None => Box::pin(self.helpers.clone().oneshot(request)),
+            None => {
+                let helpers = self.helpers.clone();
+                Box::pin(async move { Ok(helpers.answer(request).await) })
+            }
         }
     }
 }
 
-async fn answer<F: Funnel>(
-    exchange: &Arc<Exchange<F>>,
-    call: Call,
-    request: Request<tonic::body::Body>,
-) -> Response {
+async fn answer<F: Funnel>(exchange: &Exchange<F>, call: Call, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    let place = match exchange.place() {
-        Ok(place) => place,
-        Err(error) => return failure(&error).into_http(),
+    let mut response = match read(exchange, body).await {
+        Err(error) => failure(&error).into_http(),
+        Ok(admitted) => {
+            let headers = parts.headers.clone();
+            let wire = http_body_util::Full::new(admitted.wire.clone());
+            let unary = service_fn(|request: tonic::Request<Bytes>| {
+                let (admitted, headers) = (&admitted, &headers);
+                async move { called(exchange, admitted, call, headers, &request.into_inner()).await }
+            });
+            let mut grpc = tonic::server::Grpc::new(BytesCodec)
+                .max_decoding_message_size(BODY_BYTES_MAX)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Gzip);
+            grpc.unary(unary, Request::from_parts(parts, wire)).await
+        }
     };
-    // One message, read as a whole: so a slow sender is bounded in time.
-    let wire = match exchange.wire_body(body).await {
-        Ok(wire) => wire,
-        Err(error) => return failure(&error).into_http(),
-    };
-    let sent_headers = parts.headers.clone();
-    let request = Request::from_parts(parts, http_body_util::Full::new(wire));
-    let unary = service_fn(|request: tonic::Request<Bytes>| {
-        let (place, headers) = (&place, &sent_headers);
-        async move { called(exchange, place, call, headers, &request.into_inner()).await }
-    });
-    let mut grpc = tonic::server::Grpc::new(BytesCodec)
-        .max_decoding_message_size(BODY_BYTES_MAX)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip);
-    let mut response = grpc.unary(unary, request).await;
-    let successor = call.successor().map(Call::rpc_path).unwrap_or_default();
-    headers::add_advice(response.headers_mut(), call, &successor);
+    let successor = call.successor().map(Call::rpc_path);
+    headers::add_advice(response.headers_mut(), call, successor.as_deref());
     response
+}
+
+/// The frame of one message as a whole: so a slow sender is bounded in time.
+async fn read<F: Funnel>(exchange: &Exchange<F>, body: Body) -> Result<Admitted<'_>, ServiceError> {
+    let admitted = exchange.admit(body).await?;
+    // The library refuses it too, but as out of range, where every other transport says it is invalid.
+    let length = admitted.wire.get(1..FRAME_HEAD_BYTES);
+    let length = length.and_then(|it| it.try_into().ok());
+    let length = length.map_or(0, u32::from_be_bytes);
+    if usize::try_from(length).map_or(true, |length| length > BODY_BYTES_MAX) {
+        return Err(BodyError::TooLong.into());
+    }
+    Ok(admitted)
 }
 
 async fn called<F: Funnel>(
     exchange: &Exchange<F>,
-    place: &super::http::exchange::Place<'_>,
+    admitted: &Admitted<'_>,
     call: Call,
-    sent_headers: &HeaderMap,
+    sent: &HeaderMap,
     message: &[u8],
 ) -> Result<tonic::Response<Bytes>, Status> {
-    let envelope = headers::envelope(sent_headers).map_err(|error| failure(&error))?;
-    let request = proto::request(call, message).map_err(|_| {
-        // The library's text may quote what was sent.
-        Status::internal("the message cannot be decoded")
-    })?;
-    let drops_password = match &request {
-        FunnelRequest::Command(command) => command.drops_password(),
-        FunnelRequest::Query(_) => false,
+    let mut is_message = true;
+    let read = || {
+        let request = proto::request(call, message);
+        is_message = request.is_ok();
+        request.map_err(|_| BodyError::Undecodable.into())
     };
-    let replied = exchange.call(place, envelope, request).await;
-    let reply = replied.map_err(|error| failure(&error))?;
-    let bytes = proto_reply::response(call, &reply).map_err(|error| failure(&error))?;
-    let mut response = tonic::Response::new(Bytes::from(bytes));
-    if drops_password {
-        let mut headers = HeaderMap::new();
-        headers::add_password_warning(&mut headers);
-        *response.metadata_mut() = MetadataMap::from_headers(headers);
-    }
+    let write = |reply: &Reply| proto_reply::response(call, reply);
+    let answered = exchange.call(admitted, call, sent, read, write).await;
+    let answer = match answered {
+        Ok(answer) => answer,
+        // What grpc-go says of a message that it cannot read.
+        Err(_) if !is_message => return Err(Status::internal("the message cannot be decoded")),
+        Err(refused) => return Err(failure(&refused.error)),
+    };
+    let mut response = tonic::Response::new(Bytes::from(answer.message));
+    *response.metadata_mut() = MetadataMap::from_headers(answer.headers);
     Ok(response)
 }
 

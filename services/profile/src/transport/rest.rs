@@ -3,16 +3,19 @@
 mod documents;
 mod routes;
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
+use http_body_util::Empty;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use profile_messages::ID_LENGTH_BYTES_MAX;
 use profile_messages::json::BodyError;
 
-use super::api::{Call, json, json_reply};
-use super::http::exchange::{Exchange, Response, body, version};
-use super::http::headers::{self, Condition};
-use super::{Funnel, Reply, Request as FunnelRequest};
+use super::api::{Call, Effect, json, json_reply};
+use super::exchange::headers::{self, Condition};
+use super::exchange::{Answer, Exchange, Refused, Response, body};
+use super::{Funnel, Reply};
 use crate::error::ServiceError;
 
 pub(super) use self::routes::{Found, find, is_rest_path};
@@ -29,10 +32,23 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 pub(super) async fn answer<F, B>(exchange: &Exchange<F>, request: Request<B>) -> Response
 where
     F: Funnel,
-    B: http_body::Body<Data = bytes::Bytes>,
+    B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (parts, request_body) = request.into_parts();
+    let (parts, body) = request.into_parts();
+    let response = answered(exchange, &parts, body).await;
+    match parts.method {
+        Method::HEAD => without_body(response),
+        _ => response,
+    }
+}
+
+async fn answered<F, B>(exchange: &Exchange<F>, parts: &Parts, body: B) -> Response
+where
+    F: Funnel,
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     if let Some(document) = documents::find(&parts.method, parts.uri.path()) {
         return document.unwrap_or_else(method_not_allowed);
     }
@@ -42,75 +58,51 @@ where
         Found::OtherMethods(allowed) => return method_not_allowed(&allowed),
     };
     let successor = successor_path(call, user_id.as_deref());
-    let mut response = called(exchange, call, user_id, &parts, request_body).await;
-    headers::add_advice(response.headers_mut(), call, &successor);
+    let called = async {
+        let admitted = match call.http() {
+            // A body has no meaning there (RFC 9110 §9.3.1).
+            (Method::GET, _) => exchange.admit(Empty::new()).await?,
+            _ => exchange.admit(body).await?,
+        };
+        let read = || Ok(json::request(call, user_id, &admitted.wire)?);
+        let write = |reply: &Reply| json_reply::response(call, reply);
+        let headers = &parts.headers;
+        exchange.call(&admitted, call, headers, read, write).await
+    };
+    let mut response = match called.await {
+        Ok(answer) => success(call, &parts.headers, answer),
+        Err(refused) => failure(&refused),
+    };
+    headers::add_advice(response.headers_mut(), call, successor.as_deref());
     response
 }
 
-async fn called<F, B>(
-    exchange: &Exchange<F>,
-    call: Call,
-    user_id: Option<String>,
-    parts: &Parts,
-    request_body: B,
-) -> Response
-where
-    F: Funnel,
-    B: http_body::Body<Data = bytes::Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let mut condition = Condition::None;
-    let replied = async {
-        let place = exchange.place()?;
-        let mut envelope = headers::envelope(&parts.headers)?;
-        if changes_a_user(call) {
-            condition = headers::if_match(&parts.headers, &mut envelope)?;
-        }
-        let sent = match parts.method {
-            // A body has no meaning there (RFC 9110 §9.3.1).
-            Method::GET => bytes::Bytes::new(),
-            _ => exchange.wire_body(request_body).await?,
-        };
-        let request = json::request(call, user_id, &sent)?;
-        let drops_password = match &request {
-            FunnelRequest::Command(command) => command.drops_password(),
-            FunnelRequest::Query(_) => false,
-        };
-        let reply = exchange.call(&place, envelope, request).await?;
-        let mut response = success(call, parts, &reply)?;
-        if drops_password {
-            headers::add_password_warning(response.headers_mut());
-        }
-        Ok(response)
-    };
-    let replied = replied.await;
-    replied.unwrap_or_else(|error| failure(&error, condition))
-}
-
-fn success(call: Call, parts: &Parts, reply: &Reply) -> Result<Response, ServiceError> {
-    let version = version(reply);
-    let is_known =
-        |version| parts.method == Method::GET && headers::has_version(&parts.headers, version);
-    let mut response = match version {
-        Some(version) if is_known(version) => {
+/// 304 for a reader that has this version already.
+fn success(call: Call, sent: &HeaderMap, answer: Answer) -> Response {
+    let is_known = |version| headers::has_version(sent, version);
+    let mut response = match (call.effect(), answer.version) {
+        (Effect::Read, Some(version)) if is_known(version) => {
             let mut response = Response::new(body(""));
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         }
-        Some(_) | None => of_json(StatusCode::OK, json_reply::response(call, reply)?),
+        (Effect::Read | Effect::Change | Effect::Creation, _) => {
+            of_json(StatusCode::OK, answer.message)
+        }
     };
-    if let Some(version) = version {
-        headers::add_etag(response.headers_mut(), version);
-    }
-    Ok(response)
+    response.headers_mut().extend(answer.headers);
+    response
 }
 
-/// The error's status, but 412 where the condition was an entity tag (RFC 9110 §15.5.13).
-fn failure(error: &ServiceError, condition: Condition) -> Response {
-    let status = match (error, condition) {
+/// The error's status, but 412 where the condition was an entity tag (RFC 9110 §15.5.13), and 408 for a
+/// body that did not come.
+fn failure(refused: &Refused) -> Response {
+    let error = &refused.error;
+    let status = match (error, refused.condition) {
         (ServiceError::VersionMismatch { .. }, Condition::IfMatch) => {
             StatusCode::PRECONDITION_FAILED
         }
+        (ServiceError::BodyTimeout, _) => StatusCode::REQUEST_TIMEOUT,
         (_, Condition::IfMatch | Condition::None) => {
             let status = StatusCode::from_u16(error.code().http());
             status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -120,13 +112,27 @@ fn failure(error: &ServiceError, condition: Condition) -> Response {
     let json = serde_json::to_vec(&error.status()).unwrap_or_default();
     let mut response = of_json(status, json);
     headers::add_error(response.headers_mut(), error);
-    if matches!(error, ServiceError::Body(BodyError::TooLong)) {
+    if matches!(
+        error,
+        ServiceError::Body(BodyError::TooLong) | ServiceError::BodyTimeout
+    ) {
         // The rest of the body was not read: this connection has no next request.
         let close = HeaderValue::from_static("close");
-        response
-            .headers_mut()
-            .insert(http::header::CONNECTION, close);
+        response.headers_mut().insert(CONNECTION, close);
     }
+    response
+}
+
+/// The same headers, `Content-Length` too, and nothing else (RFC 9110 §9.3.2).
+fn without_body(mut response: Response) -> Response {
+    let length = http_body::Body::size_hint(response.body()).exact();
+    if let Some(length) = length
+        && response.status() != StatusCode::NOT_MODIFIED
+    {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *response.body_mut() = body("");
     response
 }
 
@@ -154,32 +160,14 @@ fn method_not_allowed(allowed: &str) -> Response {
     response
 }
 
-/// Only a change of a user that exists can be conditional.
-fn changes_a_user(call: Call) -> bool {
-    match call {
-        Call::UpdateHumanProfile
-        | Call::UpdateMyProfile
-        | Call::V2UpdateHumanUser
-        | Call::V2UpdateUser => true,
-        Call::GetHumanProfile
-        | Call::GetUserById
-        | Call::ListUserChanges
-        | Call::AddHumanUser
-        | Call::ImportHumanUser
-        | Call::GetMyProfile
-        | Call::ListMyUserChanges
-        | Call::V2GetUserById
-        | Call::V2AddHumanUser
-        | Call::V2CreateUser => false,
+/// The path of the call's successor, for the same user; none for an id that no user can have, which may be
+/// as long as a path.
+pub(super) fn successor_path(call: Call, user_id: Option<&str>) -> Option<String> {
+    let (_, path) = call.successor()?.http();
+    let user_id = user_id.unwrap_or_default();
+    if user_id.len() > ID_LENGTH_BYTES_MAX {
+        return None;
     }
-}
-
-/// The path of the call's successor, for the same user.
-pub(super) fn successor_path(call: Call, user_id: Option<&str>) -> String {
-    let Some(successor) = call.successor() else {
-        return String::new();
-    };
-    let (_, path) = successor.http();
-    let user_id = utf8_percent_encode(user_id.unwrap_or_default(), SEGMENT).to_string();
-    path.replace("{user_id}", &user_id)
+    let user_id = utf8_percent_encode(user_id, SEGMENT).to_string();
+    Some(path.replace("{user_id}", &user_id))
 }

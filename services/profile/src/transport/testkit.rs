@@ -128,9 +128,11 @@ pub fn rest_path(data: &[u8]) {
         return;
     };
     let (own_method, pattern) = call.http();
-    assert_eq!(own_method, method);
+    assert!(own_method == method || (own_method, &method) == (Method::GET, &Method::HEAD));
     assert_eq!(pattern.contains("{user_id}"), user_id.is_some());
-    let advice = successor_path(call, user_id.as_deref());
+    let Some(advice) = successor_path(call, user_id.as_deref()) else {
+        return;
+    };
     assert!(http::HeaderValue::try_from(advice.as_str()).is_ok());
     if let (Some(id), Some(successor)) = (&user_id, call.successor()) {
         let (method, _) = successor.http();
@@ -187,6 +189,10 @@ fn body_is_not_quoted(error: &BodyError) {
         "syntax error (line :)",
         "duplicate field (line :)",
         "invalid value for a field (line :)",
+        "oneof org is already set",
+        "oneof password_type is already set",
+        "oneof user_type is already set",
+        "oneof verification is already set",
     ];
     assert!(known.contains(&text.as_str()), "{text}");
 }

@@ -194,3 +194,45 @@ fn a_read_over_connect_names_its_user_as_its_proto_does() {
         assert_eq!(of_json(Call::V2GetUserById, None, body), expected, "{body}");
     }
 }
+
+#[test]
+fn a_second_member_of_a_oneof_is_no_message() {
+    use profile_messages::json::BodyError::Twice;
+    for (call, body, oneof) in [
+        (
+            Call::V2UpdateUser,
+            r#"{"human":{},"machine":{}}"#,
+            "user_type",
+        ),
+        (
+            Call::V2CreateUser,
+            r#"{"human":{},"machine":{}}"#,
+            "user_type",
+        ),
+        (
+            Call::V2CreateUser,
+            r#"{"human":{"phone":{"sendCode":{},"returnCode":{}}}}"#,
+            "verification",
+        ),
+        (
+            Call::V2AddHumanUser,
+            r#"{"email":{"sendCode":{},"isVerified":true}}"#,
+            "verification",
+        ),
+        (
+            Call::V2AddHumanUser,
+            r#"{"organization":{"orgId":"a","orgDomain":"b"}}"#,
+            "org",
+        ),
+        (
+            Call::V2AddHumanUser,
+            r#"{"password":{},"hashedPassword":{}}"#,
+            "password_type",
+        ),
+    ] {
+        let read = json::request(call, None, body.as_bytes());
+        assert_eq!(read, Err(Twice(oneof)), "{body}");
+    }
+    let once = r#"{"human":{},"machine":null}"#;
+    assert!(json::request(Call::V2UpdateUser, None, once.as_bytes()).is_ok());
+}

@@ -5,23 +5,27 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::{Method, Request};
+use tokio::sync::watch;
 use tower::{Layer, Service, ServiceExt};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 
 use super::HttpStartError;
-use super::exchange::{Exchange, Response};
-use super::headers;
 use crate::transport::api::{ApiService, Call};
+use crate::transport::exchange::{Exchange, Response, headers};
 use crate::transport::grpc::Grpc;
 use crate::transport::{Funnel, connect, rest};
 
+/// What every content type of gRPC and gRPC-Web begins with.
+const GRPC: &[u8] = b"application/grpc";
 /// How long a browser may remember an answer to a preflight.
 const PREFLIGHT_MAX_AGE_S: u64 = 600;
 
@@ -34,8 +38,9 @@ pub(in crate::transport) struct Dispatch<F> {
 impl<F: Funnel> Dispatch<F> {
     pub(in crate::transport) fn new(
         exchange: Arc<Exchange<F>>,
+        stopped: watch::Receiver<bool>,
     ) -> Result<Dispatch<F>, HttpStartError> {
-        let grpc = Grpc::new(Arc::clone(&exchange));
+        let grpc = Grpc::new(Arc::clone(&exchange), stopped);
         let grpc = grpc.map_err(|error| HttpStartError::Reflection(error.to_string()))?;
         let protocols = Protocols { exchange, grpc };
         let service = cors().layer(protocols);
@@ -105,17 +110,21 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match protocol(&request) {
-            Protocol::Grpc => Box::pin(self.grpc.clone().oneshot(web_accepted(request))),
-            Protocol::Connect(call) => {
-                let exchange = Arc::clone(&self.exchange);
-                Box::pin(async move { Ok(connect::answer(&exchange, call, request).await) })
+        let (exchange, grpc) = (Arc::clone(&self.exchange), self.grpc.clone());
+        let answering = async move {
+            match protocol(&request) {
+                Protocol::Grpc => {
+                    let answered = grpc.oneshot(web_accepted(request)).await;
+                    answered.unwrap_or_else(|never| match never {})
+                }
+                Protocol::Connect(call) => connect::answer(&exchange, call, request).await,
+                Protocol::Rest => rest::answer(&exchange, request).await,
             }
-            Protocol::Rest => {
-                let exchange = Arc::clone(&self.exchange);
-                Box::pin(async move { Ok(rest::answer(&exchange, request).await) })
-            }
-        }
+        };
+        // A call is caught where it can be answered in its own words; this is for the frame around it.
+        let caught = AssertUnwindSafe(answering).catch_unwind();
+        let exchange = Arc::clone(&self.exchange);
+        Box::pin(async move { Ok(caught.await.unwrap_or_else(|_| exchange.panicked())) })
     }
 }
 
@@ -132,7 +141,11 @@ fn protocol<B>(request: &Request<B>) -> Protocol {
         return Protocol::Rest;
     }
     let content_type = request.headers().get(CONTENT_TYPE);
-    let is_grpc = content_type.is_some_and(|it| it.as_bytes().starts_with(b"application/grpc"));
+    let prefix = |it: &[u8]| {
+        it.get(..GRPC.len())
+            .is_some_and(|it| it.eq_ignore_ascii_case(GRPC))
+    };
+    let is_grpc = content_type.is_some_and(|it| prefix(it.as_bytes()));
     if is_grpc {
         return Protocol::Grpc;
     }
@@ -143,15 +156,25 @@ fn protocol<B>(request: &Request<B>) -> Protocol {
     }
 }
 
-/// gRPC-Web answers in the form in which it was asked (zitadel-api §5.4), also when `Accept` says less.
+/// The one form of each content type that tonic-web knows, and the answer in the form of the question
+/// (zitadel-api §5.4): parameters, letter case and whatever else `Accept` lists do not matter.
 fn web_accepted<B>(mut request: Request<B>) -> Request<B> {
-    const WEB: &[u8] = b"application/grpc-web";
-    let is_web = |value: &HeaderValue| value.as_bytes().starts_with(WEB);
-    let headers = request.headers_mut();
-    if let Some(asked) = headers.get(CONTENT_TYPE).filter(|it| is_web(it)).cloned()
-        && !headers.get(ACCEPT).is_some_and(is_web)
-    {
-        headers.insert(ACCEPT, asked);
+    const WEB: &str = "application/grpc-web";
+    let asked = request.headers().get(CONTENT_TYPE);
+    let asked = asked.and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let essence = asked.split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    let form = match essence.strip_prefix(WEB) {
+        None => return request,
+        Some("-text") => "application/grpc-web-text",
+        Some("-text+proto") => "application/grpc-web-text+proto",
+        Some("") => WEB,
+        Some(_) => "application/grpc-web+proto",
+    };
+    for name in [CONTENT_TYPE, ACCEPT] {
+        request
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(form));
     }
     request
 }

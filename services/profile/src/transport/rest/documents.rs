@@ -3,13 +3,13 @@
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 
-use crate::transport::http::exchange::{Response, body};
+use crate::transport::exchange::{Response, body};
 
 /// OpenAPI 3.1 of the REST paths, held against the running routes by `make contract-test`.
 const OPENAPI: &str = include_str!("../../../../../messages/openapi.json");
 
-/// The one method of every document.
-const ALLOWED: &str = "GET";
+/// The methods of every document.
+const ALLOWED: &str = "GET, HEAD";
 
 /// What there is at a path of a document: itself, or the methods that are allowed there.
 pub(super) fn find(method: &Method, path: &str) -> Option<Result<Response, &'static str>> {
@@ -19,9 +19,9 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Result<Response, &'sta
         "/openapi.json" => ("application/json", OPENAPI),
         _ => return None,
     };
-    Some(match *method == Method::GET {
-        true => Ok(document(content_type, text)),
-        false => Err(ALLOWED),
+    Some(match *method {
+        Method::GET | Method::HEAD => Ok(document(content_type, text)),
+        _ => Err(ALLOWED),
     })
 }
 

@@ -67,12 +67,22 @@ pub(in crate::transport) fn find(method: &Method, path: &str) -> Found {
         let call = *matched.value;
         Some(Found::Call { call, user_id })
     };
+    // Every read can be asked for its headers alone (RFC 9110 §9.1).
+    let method = match *method {
+        Method::HEAD => &Method::GET,
+        _ => method,
+    };
     let own = ROUTES.iter().find(|(other, _)| other == method);
     if let Some(found) = own.and_then(|(_, router)| at(router)) {
         return found;
     }
     let others = ROUTES.iter().filter(|(_, router)| at(router).is_some());
-    let allowed: Vec<&str> = others.map(|(method, _)| method.as_str()).collect();
+    let allowed: Vec<&str> = others
+        .map(|(method, _)| match *method {
+            Method::GET => "GET, HEAD",
+            _ => method.as_str(),
+        })
+        .collect();
     match allowed.is_empty() {
         true => Found::Nothing,
         false => Found::OtherMethods(allowed.join(", ")),
@@ -127,7 +137,7 @@ mod tests {
     #[test]
     fn a_known_path_names_its_methods() {
         let found = find(&Method::DELETE, "/management/v1/users/u/profile");
-        assert_eq!(found, Found::OtherMethods("PUT, GET".to_owned()));
+        assert_eq!(found, Found::OtherMethods("PUT, GET, HEAD".to_owned()));
         assert_eq!(find(&Method::GET, "/elsewhere"), Found::Nothing);
     }
 }

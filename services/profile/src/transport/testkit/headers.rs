@@ -9,7 +9,8 @@ use profile_messages::envelope::{
 
 use super::{MARKER, nats_answer_is_whole};
 use crate::error::ServiceError;
-use crate::transport::http::headers as http_headers;
+use crate::transport::api::Call;
+use crate::transport::exchange::headers as http_headers;
 use crate::transport::nats::decode;
 
 /// Lines of `name: value`, read as NATS headers and as HTTP headers.
@@ -31,7 +32,7 @@ pub fn headers(data: &[u8]) {
     match http_headers::envelope(&http) {
         Ok(mut envelope) => {
             judge(Ok(envelope.clone()));
-            let judged = http_headers::if_match(&http, &mut envelope);
+            let judged = http_headers::if_match(&http, Call::V2UpdateUser, &mut envelope);
             judge(judged.map(|_| envelope));
         }
         Err(error) => nats_answer_is_whole(&error),

@@ -42,3 +42,29 @@ fn connect_is_for_the_calls_of_the_user_service_v2() {
     let unknown = "/zitadel.user.v2.UserService/DeleteUser";
     assert_eq!(of(unknown, Some("application/json")), Protocol::Rest);
 }
+
+#[test]
+fn grpc_web_is_answered_in_the_form_in_which_it_was_asked() {
+    for (asked, form) in [
+        ("application/grpc-web-text", "application/grpc-web-text"),
+        (
+            "application/grpc-web-text+proto",
+            "application/grpc-web-text+proto",
+        ),
+        (
+            "Application/gRPC-Web+proto; charset=utf-8",
+            "application/grpc-web+proto",
+        ),
+        ("application/grpc-web", "application/grpc-web"),
+    ] {
+        let request = Request::builder()
+            .header(CONTENT_TYPE, asked)
+            .header(ACCEPT, "application/grpc-web-text, */*");
+        let request = web_accepted(request.body(()).unwrap());
+        assert_eq!(request.headers()[CONTENT_TYPE], form);
+        assert_eq!(request.headers()[ACCEPT], form);
+    }
+    let plain = Request::builder().header(CONTENT_TYPE, "application/grpc");
+    let plain = web_accepted(plain.body(()).unwrap());
+    assert!(!plain.headers().contains_key(ACCEPT));
+}

@@ -9,7 +9,7 @@ use profile_messages::error::{ErrorCode, Status};
 use prost::Message;
 use serde_json::Value;
 
-use crate::transport::http::exchange::Response;
+use crate::transport::exchange::Response;
 
 /// Every status that this service knows (zitadel-api §5.2, RFC 9110 for 304, 405, 412, 415).
 const STATUSES: [u16; 16] = [

@@ -15,14 +15,14 @@ use profile_messages::reply::{
 use profile_messages::subject::Operation;
 use profile_messages::{Gender, Position, Timestamp, Version};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use crate::clock::ManualClock;
 use crate::error::{AuthError, Read, ServiceError};
 use crate::service::RequestContext;
 use crate::transport::Funnel;
+use crate::transport::exchange::{Exchange, HttpCounters};
 use crate::transport::http::dispatch::Dispatch;
-use crate::transport::http::exchange::Exchange;
-use crate::transport::http::{HttpCounters, HttpOptions};
 
 /// The HTTP edge without its listener, on a runtime of this thread alone.
 pub(super) struct Edge {
@@ -30,6 +30,8 @@ pub(super) struct Edge {
     pub(super) dispatch: Dispatch<Stub>,
     letter: Arc<AtomicU8>,
     runtime: Runtime,
+    /// As long as it is there, the edge is not told to stop.
+    _stop: watch::Sender<bool>,
 }
 
 thread_local! {
@@ -50,28 +52,26 @@ impl Edge {
         let stub = Stub {
             letter: Arc::clone(&letter),
         };
-        let options = HttpOptions {
-            listen: ([127, 0, 0, 1], 0).into(),
-            tls: None,
-            connections_max: 1,
-            streams_per_connection_max: 1,
-            in_flight_requests_max: 1,
-            header_read_timeout: Duration::from_secs(1),
-            body_read_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(1),
-        };
         let clock = Arc::new(ManualClock::new(Timestamp(0)));
         let counters = Arc::new(HttpCounters::default());
-        let exchange = Arc::new(Exchange::new(Arc::new(stub), clock, &options, counters));
-        let dispatch = Dispatch::new(Arc::clone(&exchange)).expect("our own descriptors");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build();
+        let runtime = runtime.expect("a runtime");
+        let timeout = Duration::from_secs(1);
+        let exchange = Exchange::new(Arc::new(stub), clock, 1, timeout, counters);
+        let exchange = Arc::new(exchange);
+        let (stop, stopped) = watch::channel(false);
+        let dispatch = {
+            let _entered = runtime.enter();
+            Dispatch::new(Arc::clone(&exchange), stopped).expect("our own descriptors")
+        };
         Edge {
             exchange,
             dispatch,
             letter,
-            runtime: runtime.expect("a runtime"),
+            runtime,
+            _stop: stop,
         }
     }
 

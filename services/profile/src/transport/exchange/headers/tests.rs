@@ -18,6 +18,12 @@ fn refused_names(error: &ServiceError) -> Vec<&str> {
     }
 }
 
+/// What these lines of `If-Match` mean for a change.
+fn matched(tags: &[&str], envelope: &mut Envelope) -> Result<Condition, ServiceError> {
+    let lines: Vec<_> = tags.iter().map(|tag| ("if-match", *tag)).collect();
+    if_match(&sent(&lines), Call::UpdateHumanProfile, envelope)
+}
+
 #[test]
 fn a_deadline_of_grpc_or_connect_counts_like_ours_and_the_shortest_counts() {
     for (entries, expected) in [
@@ -59,12 +65,14 @@ fn a_deadline_that_is_not_of_its_form_is_refused_by_name() {
 }
 
 #[test]
-fn a_value_that_is_no_utf_8_is_refused_by_name() {
+fn a_value_that_is_no_utf_8_is_refused_by_name_where_it_is_read() {
     let mut headers = HeaderMap::new();
     let bytes = HeaderValue::from_bytes(b"Bearer \xff").unwrap();
+    headers.insert("cookie", bytes.clone());
+    assert!(envelope(&headers).is_ok());
     headers.insert("authorization", bytes);
     let error = envelope(&headers).unwrap_err();
-    assert_eq!(refused_names(&error), ["authorization"]);
+    assert_eq!(refused_names(&error), ["Authorization"]);
     assert!(!error.to_string().contains("Bearer"));
 }
 
@@ -76,35 +84,57 @@ fn one_strong_tag_is_an_expected_version() {
         ("*", None),
     ] {
         let mut envelope = Envelope::default();
-        let condition = if_match(&sent(&[("if-match", tag)]), &mut envelope).unwrap();
+        let condition = matched(&[tag], &mut envelope).unwrap();
         assert_eq!(condition, Condition::IfMatch);
         assert_eq!(envelope.expected_version, expected, "{tag}");
     }
     let mut envelope = Envelope::default();
-    let none = if_match(&HeaderMap::new(), &mut envelope).unwrap();
+    let none = matched(&[], &mut envelope).unwrap();
     assert_eq!((none, envelope), (Condition::None, Envelope::default()));
 }
 
 #[test]
+fn a_tag_that_is_none_of_ours_matches_no_version() {
+    for tag in ["\"\"", "\"x\"", "\"-1\"", "\"+7\"", "\"007\""] {
+        let mut envelope = Envelope::default();
+        let condition = matched(&[tag], &mut envelope).unwrap();
+        assert_eq!(condition, Condition::IfMatch);
+        assert_eq!(envelope.expected_version, Some(NO_VERSION), "{tag}");
+    }
+}
+
+#[test]
 fn weak_tags_lists_and_contradictions_are_refused() {
-    for tag in [
-        "W/\"7\"",
-        "\"7\", \"8\"",
-        "7",
-        "\"\"",
-        "\"x\"",
-        "\"-1\"",
-        "",
+    for tags in [
+        &["W/\"7\""] as &[&str],
+        &["\"7\", \"8\""],
+        &["\"7\"", "\"8\""],
+        &["7"],
+        &[""],
     ] {
-        let error = if_match(&sent(&[("if-match", tag)]), &mut Envelope::default()).unwrap_err();
-        assert_eq!(refused_names(&error), ["If-Match"], "{tag}");
+        let error = matched(tags, &mut Envelope::default()).unwrap_err();
+        assert_eq!(refused_names(&error), ["If-Match"], "{tags:?}");
     }
     let mut envelope = Envelope {
         expected_version: Some(Version(6)),
         ..Envelope::default()
     };
-    let error = if_match(&sent(&[("if-match", "\"7\"")]), &mut envelope).unwrap_err();
+    let error = matched(&["\"7\""], &mut envelope).unwrap_err();
     assert_eq!(refused_names(&error), ["If-Match"]);
+}
+
+#[test]
+fn a_read_passes_a_condition_over_and_a_creation_refuses_it() {
+    let headers = sent(&[("if-match", "\"7\"")]);
+    for call in Call::ALL {
+        let mut envelope = Envelope::default();
+        let judged = if_match(&headers, call, &mut envelope);
+        match call.effect() {
+            Effect::Read => assert_eq!(judged, Ok(Condition::None)),
+            Effect::Change => assert_eq!(judged, Ok(Condition::IfMatch)),
+            Effect::Creation => assert_eq!(refused_names(&judged.unwrap_err()), ["If-Match"]),
+        }
+    }
 }
 
 #[test]

@@ -7,11 +7,14 @@ use http::header::{
     LINK, PRAGMA, RETRY_AFTER, WARNING, WWW_AUTHENTICATE,
 };
 use profile_messages::Version;
-use profile_messages::envelope::{DEADLINE_MS_MAX, EXPECTED_VERSION, Envelope};
+use profile_messages::envelope::{
+    AUTHORIZATION, DEADLINE_MS, DEADLINE_MS_MAX, EXPECTED_VERSION, Envelope, IDEMPOTENCY_KEY, ORG,
+    ZITADEL_ORG,
+};
 use profile_messages::error::{ErrorCode, FieldViolation};
 
 use crate::error::ServiceError;
-use crate::transport::api::Call;
+use crate::transport::api::{Call, Effect};
 
 /// Since when the calls with a successor are deprecated (RFC 9745): 2025-07-01, the month of ZITADEL v4.
 const DEPRECATED_SINCE: &str = "@1751328000";
@@ -21,6 +24,7 @@ const PASSWORD_DROPPED: &str = r#"299 profile-service "password fields are not s
 const RETRY_AFTER_S: &str = "1";
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 const CONNECT_TIMEOUT_MS: &str = "connect-timeout-ms";
+const ONE_TAG: &str = "value must be * or one strong entity tag, the quoted version";
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 
@@ -31,14 +35,27 @@ pub(in crate::transport) enum Condition {
     IfMatch,
 }
 
+/// Every header that is read.
+const READ: [&str; 8] = [
+    AUTHORIZATION,
+    ORG,
+    ZITADEL_ORG,
+    IDEMPOTENCY_KEY,
+    EXPECTED_VERSION,
+    DEADLINE_MS,
+    GRPC_TIMEOUT,
+    CONNECT_TIMEOUT_MS,
+];
+
 /// Reads the headers that matter to the funnel. A deadline in the manner of gRPC or Connect counts like ours.
 ///
 /// # Errors
 /// [`ServiceError::Headers`] with every header that is not of its form.
 pub(in crate::transport) fn envelope(headers: &HeaderMap) -> Result<Envelope, ServiceError> {
-    let unreadable = headers.iter().filter(|(_, value)| text(value).is_none());
+    let is_unreadable = |name: &&str| headers.get(*name).is_some_and(|it| text(it).is_none());
+    let unreadable = READ.into_iter().filter(is_unreadable);
     let unreadable: Vec<_> = unreadable
-        .map(|(name, _)| violation(name.as_str(), "value must be UTF-8"))
+        .map(|name| violation(name, "value must be UTF-8"))
         .collect();
     if !unreadable.is_empty() {
         return Err(ServiceError::Headers(unreadable));
@@ -58,31 +75,41 @@ pub(in crate::transport) fn envelope(headers: &HeaderMap) -> Result<Envelope, Se
     Ok(envelope)
 }
 
-/// `If-Match` of a change (RFC 9110 §13.1.1): one strong tag, the quoted version, or `*`.
+/// A version that no user ever has: what a tag that is none of ours stands for.
+const NO_VERSION: Version = Version(u64::MAX);
+
+/// `If-Match` of a change (RFC 9110 §13.1.1): one strong tag, the quoted version, or `*`. Reads pass it over.
 ///
 /// # Errors
-/// [`ServiceError::Headers`] for a weak tag, a list, or a version that differs from ours.
+/// [`ServiceError::Headers`] for a weak tag, a list, a version that differs from ours, and on a creation,
+/// which has nothing to match yet.
 pub(in crate::transport) fn if_match(
     headers: &HeaderMap,
+    call: Call,
     envelope: &mut Envelope,
 ) -> Result<Condition, ServiceError> {
-    let Some(value) = headers.get(IF_MATCH) else {
-        return Ok(Condition::None);
+    let refused = |rule: &str| ServiceError::Headers(vec![violation("If-Match", rule)]);
+    let mut values = headers.get_all(IF_MATCH).iter();
+    let tag = match (call.effect(), values.next(), values.next()) {
+        (Effect::Read, ..) | (_, None, _) => return Ok(Condition::None),
+        (Effect::Creation, ..) => return Err(refused("a creation has nothing to match")),
+        (Effect::Change, Some(_), Some(_)) => return Err(refused(ONE_TAG)),
+        (Effect::Change, Some(value), None) => text(value).unwrap_or_default().trim(),
     };
-    let tag = text(value).unwrap_or_default().trim();
     if tag == "*" {
         // A user that does not exist is refused anyway.
         return Ok(Condition::IfMatch);
     }
-    let version = tag
-        .strip_prefix('"')
-        .and_then(|tag| tag.strip_suffix('"'))
-        .and_then(|version| version.parse::<u64>().ok());
-    let refused = |rule: &str| ServiceError::Headers(vec![violation("If-Match", rule)]);
-    let Some(version) = version.map(Version) else {
-        let rule = "value must be * or one strong entity tag, the quoted version";
-        return Err(refused(rule));
-    };
+    let opaque = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    let opaque = opaque.filter(|opaque| !opaque.contains('"'));
+    let version = opaque.ok_or_else(|| refused(ONE_TAG)).map(|opaque| {
+        let version = opaque.parse().map(Version).unwrap_or(NO_VERSION);
+        // Tags are compared as texts: "007" is none of ours.
+        match version.to_string() == opaque {
+            true => version,
+            false => NO_VERSION,
+        }
+    })?;
     if envelope
         .expected_version
         .is_some_and(|other| other != version)
@@ -114,13 +141,17 @@ pub(in crate::transport) fn add_general(headers: &mut HeaderMap) {
 }
 
 /// What a call says whatever comes of it: that it is deprecated, with its successor's place.
-pub(in crate::transport) fn add_advice(headers: &mut HeaderMap, call: Call, successor: &str) {
+pub(in crate::transport) fn add_advice(
+    headers: &mut HeaderMap,
+    call: Call,
+    successor: Option<&str>,
+) {
     if call.successor().is_none() {
         return;
     }
     headers.insert(DEPRECATION, HeaderValue::from_static(DEPRECATED_SINCE));
-    let link = format!("<{successor}>; rel=\"successor-version\"");
-    if let Ok(link) = HeaderValue::try_from(link) {
+    let link = successor.map(|path| format!("<{path}>; rel=\"successor-version\""));
+    if let Some(Ok(link)) = link.map(HeaderValue::try_from) {
         headers.insert(LINK, link);
     }
 }
