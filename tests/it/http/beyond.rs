@@ -189,7 +189,7 @@ async fn each_refusal_comes_before_those_that_need_more() {
     );
     assert_eq!(
         (method.status, method.header("allow")),
-        (405, Some("PUT, GET"))
+        (405, Some("PUT, GET, HEAD"))
     );
     assert_eq!(
         sent(&world, Method::PUT, path, Who::Nobody, "{")

@@ -1,5 +1,7 @@
 //! SIGTERM: what was begun is answered, nothing new is taken.
 
+use std::time::Duration;
+
 use profile_tests::service::Signal;
 use tokio::net::TcpStream;
 
@@ -29,6 +31,8 @@ async fn a_request_in_work_is_answered_after_sigterm() {
         b"",
         "an idle connection is closed"
     );
+    let ended = world.service.ended_within(Duration::from_millis(500));
+    assert!(ended.is_none(), "it waits for what was begun");
     held.send("}").await;
     let answer = held.answer().await;
     let body = answer.ok();

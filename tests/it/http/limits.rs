@@ -180,26 +180,20 @@ async fn a_client_that_does_not_go_on_is_cut_off() {
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let world = World::start().await;
-    let mut raw = Raw::connect(world.service.http()).await;
-    raw.send("GET /debug/healthz HTTP/1.1\r\nHost: zoo\r\nX: ")
-        .await;
-    raw.send("x".repeat(40_000)).await;
-    raw.send("\r\n\r\n").await;
-    let said = raw.until_closed().await;
+    let refused = |head: String| async {
+        let mut raw = Raw::connect(world.service.http()).await;
+        raw.send(head).await;
+        let said = raw.until_closed().await;
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let start = "GET /debug/healthz HTTP/1.1\r\nHost: zoo\r\n";
+    let many = refused(format!("{start}{}\r\n", "a: b\r\n".repeat(200))).await;
+    assert!(many.starts_with("HTTP/1.1 431"), "{many}");
+    // Closed with bytes unread, the connection may be reset before the answer is read.
+    let long = refused(format!("{start}a: {}\r\n\r\n", "x".repeat(60_000))).await;
     assert!(
-        said.starts_with(b"HTTP/1.1 431"),
-        "{:?}",
-        String::from_utf8_lossy(&said)
-    );
-    let mut raw = Raw::connect(world.service.http()).await;
-    raw.send("GET /debug/healthz HTTP/1.1\r\nHost: zoo\r\n")
-        .await;
-    raw.send("a: b\r\n".repeat(200) + "\r\n").await;
-    let said = raw.until_closed().await;
-    assert!(
-        said.starts_with(b"HTTP/1.1 431"),
-        "{:?}",
-        String::from_utf8_lossy(&said)
+        long.is_empty() || long.starts_with("HTTP/1.1 431"),
+        "{long}"
     );
 }
 

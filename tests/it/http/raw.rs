@@ -27,8 +27,9 @@ impl Raw {
         }
     }
 
+    /// Writes as much as the peer takes: it may have closed already, which reading tells.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).await.unwrap();
+        let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
     /// The next answer of HTTP/1.1, which has a length.
