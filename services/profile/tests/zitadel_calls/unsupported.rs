@@ -178,6 +178,14 @@ fn an_empty_text_or_list_asks_for_nothing() {
         world.has_gigi().await;
         for (make, valid, place, value) in rows() {
             let nothing = match value {
+                // An `optional` text was sent, also when it is empty.
+                Value::String(_)
+                    if ["/username", "totpSecret"]
+                        .iter()
+                        .any(|it| place.ends_with(it)) =>
+                {
+                    continue;
+                }
                 Value::String(_) => json!(""),
                 Value::Array(_) => json!([]),
                 Value::Bool(_) => json!(false),

@@ -120,7 +120,7 @@ fn the_path_names_the_user_whatever_the_body_says() {
         Request::Command(profile_messages::command::CommandRequest::Update { user_id, .. }) => {
             user_id
         }
-        other => panic!("{other:?}"),
+        other @ (Request::Command(_) | Request::Query(_)) => panic!("{other:?}"),
     };
     assert_eq!(
         user_of(of_json(Call::UpdateHumanProfile, Some("u"), body)),

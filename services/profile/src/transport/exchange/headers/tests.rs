@@ -10,12 +10,10 @@ fn sent(entries: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn refused_names(error: &ServiceError) -> Vec<&str> {
-    match error {
-        ServiceError::Headers(violations) => {
-            violations.iter().map(|it| it.field.as_str()).collect()
-        }
-        other => panic!("{other:?}"),
-    }
+    let ServiceError::Headers(violations) = error else {
+        panic!("{error:?}");
+    };
+    violations.iter().map(|it| it.field.as_str()).collect()
 }
 
 /// What these lines of `If-Match` mean for a change.
