@@ -90,16 +90,18 @@ async fn an_expected_version_is_the_same_over_every_transport() {
             true => Call::UpdateHumanProfile,
             false => Call::V2UpdateHumanUser,
         };
-        let body = match call {
-            Call::UpdateHumanProfile => profile("A"),
-            _ => json!({"profile": {"givenName": "A", "familyName": "B"}}),
+        let body = if call == Call::UpdateHumanProfile {
+            profile("A")
+        } else {
+            json!({"profile": {"givenName": "A", "familyName": "B"}})
         };
         let mut sent = world.sent(call, Who::Owner, Some("gigi"), body);
-        let expected = match over {
-            Transport::Nats | Transport::ConnectProto => ("profile-expected-version", "7"),
-            _ => ("if-match", "\"7\""),
+        let by_our_header = [Transport::Nats, Transport::ConnectProto].contains(&over);
+        let (name, value) = if by_our_header {
+            ("profile-expected-version", "7")
+        } else {
+            ("if-match", "\"7\"")
         };
-        let (name, value) = expected;
         sent.headers.push((name.to_owned(), value.to_owned()));
         let failure = world.transports.send(over, &sent).await.result.unwrap_err();
         assert_eq!(
