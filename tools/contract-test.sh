@@ -21,8 +21,8 @@ readonly packages="$target/tools/contract-test-$python-$digest"
 if [ ! -d "$packages" ]; then
   mkdir -p "$target/tools"
   fetched=$(mktemp -d "$target/tools/fetch.XXXXXX")
-  python3 -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes \
-    --target "$fetched" -r "$requirements" || fail "pip could not fetch Schemathesis (its words are above)"
+  PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
+    --only-binary=:all: --require-hashes --target "$fetched" -r "$requirements" || fail "pip could not fetch Schemathesis (its words are above)"
   mv -T "$fetched" "$packages" 2>/dev/null || rm -rf "$fetched"
 fi
 

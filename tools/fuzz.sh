@@ -2,7 +2,7 @@
 # Every decoder under libFuzzer, one after the other, from the kept inputs (fuzz/corpus) on.
 #
 # SECONDS_EACH=1800 TARGETS="json_body http": how long, and which (the names in fuzz/fuzz_targets).
-# KEEP=1: afterwards the smallest set of inputs that reaches the same code is written to fuzz/corpus.
+# KEEP=1: afterwards those found inputs that reach more code than the kept ones are kept too.
 # Needs cargo-fuzz (cargo install cargo-fuzz --locked); no sanitizer, so that stable Rust is enough.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -25,5 +25,6 @@ for name in $targets; do
     tee "$work/$name.log" | grep -E 'DONE|stat::|panicked|SUMMARY|Test unit written' ||
     { tail -n 30 "$work/$name.log" >&2; exit 1; }
   grep -q '^Done ' "$work/$name.log" || { tail -n 30 "$work/$name.log" >&2; exit 1; }
-  [ "${KEEP:-}" != 1 ] || cargo fuzz cmin -s none "$name" "fuzz/corpus/$name"
+  [ "${KEEP:-}" != 1 ] ||
+    cargo fuzz run -s none "$name" "fuzz/corpus/$name" "$found" -- -merge=1 >>"$work/$name.log" 2>&1
 done

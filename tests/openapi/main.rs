@@ -117,8 +117,10 @@ fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Value)
 
 fn has_user_id(operation: &Value) -> bool {
     let parameters = operation["parameters"].as_array().expect("a list");
-    let user_id = json!({"$ref": "#/components/parameters/UserId"});
-    parameters.contains(&user_id)
+    ["UserId", "AnyUserId"].into_iter().any(|name| {
+        let reference = format!("#/components/parameters/{name}");
+        parameters.contains(&json!({"$ref": reference}))
+    })
 }
 
 fn object(value: &Value) -> &Map<String, Value> {

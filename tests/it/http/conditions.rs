@@ -57,7 +57,7 @@ async fn a_change_can_be_bound_to_the_version_that_was_read() {
         assert_eq!(answer.refused(400), text, "{refused}");
     }
     // A tag of another form than ours is that of no version.
-    for other in ["\"three\"", "\"03\"", "\"\""] {
+    for other in ["\"three\"", "\"03\"", "\"+3\"", "\"\""] {
         let answer = put(&world, "D", &[("if-match", other)]).await;
         assert_eq!(
             (answer.status, answer.header("etag")),
@@ -95,26 +95,46 @@ async fn an_expected_version_is_the_same_over_every_transport() {
         } else {
             json!({"profile": {"givenName": "A", "familyName": "B"}})
         };
-        let mut sent = world.sent(call, Who::Owner, Some("gigi"), body);
-        let by_our_header = [Transport::Nats, Transport::ConnectProto].contains(&over);
-        let (name, value) = if by_our_header {
-            ("profile-expected-version", "7")
-        } else {
-            ("if-match", "\"7\"")
-        };
-        sent.headers.push((name.to_owned(), value.to_owned()));
-        let failure = world.transports.send(over, &sent).await.result.unwrap_err();
-        assert_eq!(
-            (failure.code, failure.current_version.as_deref()),
-            (10, Some("1")),
-            "{over:?}"
-        );
-        assert_eq!(
-            failure.message,
-            "expected version does not match, the current version is 1"
-        );
+        for (name, value) in [("profile-expected-version", "7"), ("if-match", "\"7\"")] {
+            if (over, name) == (Transport::Nats, "if-match") {
+                continue;
+            }
+            let mut sent = world.sent(call, Who::Owner, Some("gigi"), body.clone());
+            sent.headers.push((name.to_owned(), value.to_owned()));
+            let failure = world.transports.send(over, &sent).await.result.unwrap_err();
+            assert_eq!(
+                (failure.code, failure.current_version.as_deref()),
+                (10, Some("1")),
+                "{over:?}, {name}"
+            );
+            assert_eq!(
+                failure.message,
+                "expected version does not match, the current version is 1"
+            );
+        }
     }
     assert_eq!(world.version("gigi").await, 1);
+}
+
+#[tokio::test]
+async fn a_creation_with_a_condition_makes_nobody() {
+    let world = World::start().await;
+    let request = world
+        .transports
+        .http1
+        .request(Method::POST, "/v2/users/human");
+    let request = request.header("authorization", world.bearer(Who::Owner));
+    let body = json!({
+        "userId": "conditional",
+        "profile": {"givenName": "A", "familyName": "B"}, "email": {"email": "a@zoo.example"},
+    });
+    let refused = answer(request.header("if-match", "*").body(body.to_string())).await;
+    assert_eq!(
+        refused.refused(400),
+        "invalid header If-Match: a creation has nothing to match"
+    );
+    let read = get(&world, "/v2/users/conditional", None).await;
+    assert_eq!(read.status, 404);
 }
 
 #[tokio::test]

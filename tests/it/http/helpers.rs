@@ -1,6 +1,9 @@
 //! What stands beside the calls: reflection, health, signs of life, the description.
 
+use http::Method;
 use profile::transport::api::{ApiService, Call};
+use profile_tests::http_client::answer;
+use profile_tests::service::Signal;
 use prost_reflect::DescriptorPool;
 use serde_json::Value;
 use tonic::transport::Endpoint;
@@ -11,7 +14,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use super::world::World;
+use super::world::{Who, World};
 
 async fn reflected(
     client: &mut ServerReflectionClient<tonic::transport::Channel>,
@@ -111,4 +114,42 @@ async fn health_is_serving_and_the_signs_of_life_are_there() {
                 .is_some_and(|it| it.starts_with("3.1"))
         );
     }
+}
+
+#[tokio::test]
+async fn every_read_can_be_asked_for_its_headers_alone() {
+    let world = World::start().await;
+    let bearer = world.bearer(Who::Owner);
+    for client in [&world.transports.http1, &world.transports.http2] {
+        for path in ["/debug/healthz", "/v2/users/gigi"] {
+            let [whole, head] = [Method::GET, Method::HEAD].map(|method| {
+                let request = client.request(method, path);
+                request.header("authorization", bearer.clone())
+            });
+            let (whole, head) = (answer(whole).await, answer(head).await);
+            assert_eq!((head.status, head.body.len()), (200, 0));
+            let length = whole.body.len().to_string();
+            assert_eq!(head.header("content-length"), Some(length.as_str()));
+            assert_eq!(head.header("etag"), whole.header("etag"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_hears_that_the_service_stops_and_does_not_hold_it_up() {
+    let mut world = World::start().await;
+    let address = format!("http://{}", world.service.http());
+    let channel = Endpoint::new(address).unwrap().connect().await.unwrap();
+    let mut client = HealthClient::new(channel);
+    let service = String::new();
+    let watched = client.watch(HealthCheckRequest { service }).await;
+    let mut states = watched.unwrap().into_inner();
+    let (serving, not_serving) = (1, 2);
+    assert_eq!(states.message().await.unwrap().unwrap().status, serving);
+    world.service.signal(Signal::TERM);
+    assert_eq!(states.message().await.unwrap().unwrap().status, not_serving);
+    let end = states.message().await.unwrap_err();
+    assert_eq!(end.code(), tonic::Code::Unavailable);
+    assert!(world.service.ended().success());
+    assert!(world.service.log().contains("\"http_drained\":true"));
 }

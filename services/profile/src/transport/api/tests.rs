@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use profile_messages::query::QueryRequest;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
@@ -178,6 +179,20 @@ fn a_password_is_known_and_not_kept() {
         panic!("a command");
     };
     assert!(!command.drops_password());
+}
+
+/// Found by the fuzz targets: `id` is v1's name of the field, and v1 reads have no body over JSON.
+#[test]
+fn a_read_over_connect_names_its_user_as_its_proto_does() {
+    for (body, named) in [
+        (r#"{"userId":"a"}"#, "a"),
+        (r#"{"user_id":"a"}"#, "a"),
+        (r#"{"id":"a"}"#, ""),
+    ] {
+        let user_id = named.to_owned();
+        let expected = QueryRequest::GetAnyUser { user_id }.into();
+        assert_eq!(of_json(Call::V2GetUserById, None, body), expected, "{body}");
+    }
 }
 
 #[test]

@@ -32,3 +32,21 @@ fn document(content_type: &'static str, text: &'static str) -> Response {
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by the contract test.
+    #[test]
+    fn a_document_has_one_method_and_says_so() {
+        for path in ["/debug/healthz", "/debug/ready", "/openapi.json"] {
+            let found = find(&Method::GET, path).unwrap().unwrap();
+            assert_eq!(found.status(), StatusCode::OK, "{path}");
+            for other in [Method::POST, Method::TRACE, Method::HEAD] {
+                assert_eq!(find(&other, path).unwrap().unwrap_err(), "GET", "{path}");
+            }
+        }
+        assert!(find(&Method::GET, "/debug").is_none());
+    }
+}
