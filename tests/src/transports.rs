@@ -229,11 +229,10 @@ impl Transports {
     }
 
     async fn over_connect(&self, transport: Transport, sent: &Sent) -> Outcome {
-        let (content_type, body) = match transport {
-            Transport::ConnectJson => {
-                ("application/json", with_user(sent).to_string().into_bytes())
-            }
-            _ => ("application/proto", self.encoded(sent)),
+        let (content_type, body) = if transport == Transport::ConnectJson {
+            ("application/json", with_user(sent).to_string().into_bytes())
+        } else {
+            ("application/proto", self.encoded(sent))
         };
         let request = self.http1.request(Method::POST, &sent.call.rpc_path());
         let request = request
@@ -287,9 +286,10 @@ impl Transports {
 fn with_user(sent: &Sent) -> Value {
     let mut body = sent.body.clone();
     if let Some(user) = &sent.user {
-        let name = match sent.call {
-            Call::GetUserById => "id",
-            _ => "userId",
+        let name = if sent.call == Call::GetUserById {
+            "id"
+        } else {
+            "userId"
         };
         body[name] = json!(user);
     }

@@ -1,6 +1,6 @@
 //! zitadel-api as data: what is sent, by whom, and what comes of it on every transport.
 
-use profile::transport::api::Call;
+use profile::transport::api::{ApiService, Call};
 use serde_json::{Value, json};
 
 use super::world::Who;
@@ -34,11 +34,10 @@ pub(crate) enum Expected {
 impl Case {
     /// A call by the owner of the zoo on Gigi with a body that changes something.
     pub(crate) fn of(call: Call) -> Case {
-        let who = match call {
-            Call::UpdateMyProfile | Call::GetMyProfile | Call::ListMyUserChanges => {
-                Who::User("mia")
-            }
-            _ => Who::Owner,
+        let who = if call.service() == ApiService::Auth {
+            Who::User("mia")
+        } else {
+            Who::Owner
         };
         let has_target = call.http().1.contains("{user_id}");
         Case {

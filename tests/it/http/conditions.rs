@@ -90,9 +90,10 @@ async fn an_expected_version_is_the_same_over_every_transport() {
             true => Call::UpdateHumanProfile,
             false => Call::V2UpdateHumanUser,
         };
-        let body = match call {
-            Call::UpdateHumanProfile => profile("A"),
-            _ => json!({"profile": {"givenName": "A", "familyName": "B"}}),
+        let body = if call == Call::UpdateHumanProfile {
+            profile("A")
+        } else {
+            json!({"profile": {"givenName": "A", "familyName": "B"}})
         };
         for (name, value) in [("profile-expected-version", "7"), ("if-match", "\"7\"")] {
             if (over, name) == (Transport::Nats, "if-match") {

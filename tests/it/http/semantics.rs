@@ -129,9 +129,10 @@ async fn v2_looks_the_user_up_and_then_asks_for_the_permission_there() {
     let nothing = json!({});
     for call in [Call::V2UpdateUser, Call::V2CreateUser] {
         let mut case = Case::of(call).named("neither human nor machine");
-        case.body = match call {
-            Call::V2CreateUser => json!({"organizationId": "zoo", "username": "x"}),
-            _ => nothing.clone(),
+        case.body = if call == Call::V2CreateUser {
+            json!({"organizationId": "zoo", "username": "x"})
+        } else {
+            nothing.clone()
         };
         cases.push(case.refused_plainly(12, "user type is not implemented"));
     }

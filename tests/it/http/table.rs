@@ -64,7 +64,7 @@ pub(crate) fn freshen(value: &mut Value, fresh: &str) {
         Value::String(text) if text == FRESH => fresh.clone_into(text),
         Value::Object(fields) => fields.values_mut().for_each(|value| freshen(value, fresh)),
         Value::Array(items) => items.iter_mut().for_each(|value| freshen(value, fresh)),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
