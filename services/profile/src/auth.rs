@@ -17,6 +17,7 @@ mod roles;
 #[cfg(test)]
 mod tests;
 mod token;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -178,9 +178,9 @@ impl ProfileService {
             QueryRequest::GetUser { user_id } => self.get_user(&caller, &user_id),
             QueryRequest::GetAnyUser { user_id } => self.get_any_user(&caller, &user_id),
             QueryRequest::Changes { user_id, body } => {
-                self.user_changes(&caller, &user_id, &body).await
+                self.user_changes(&caller, &user_id, &body, &context).await
             }
-            QueryRequest::ChangesMe { body } => self.my_changes(&caller, &body).await,
+            QueryRequest::ChangesMe { body } => self.my_changes(&caller, &body, &context).await,
             QueryRequest::List { body } => self.list(&caller, body).await,
             QueryRequest::Replay { body } => self.replay(&caller, body).await,
         }

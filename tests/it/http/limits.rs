@@ -158,7 +158,7 @@ async fn a_client_that_does_not_go_on_is_cut_off() {
     let mut slow_body = connect().await;
     slow_body.send(half_a_read(&world)).await;
     let late = slow_body.answer().await;
-    assert_eq!((late.status, &late.json()["code"]), (504, &json!(4)));
+    assert_eq!((late.status, &late.json()["code"]), (408, &json!(4)));
     slow_body.until_closed().await;
 
     let mut silent = connect().await;

@@ -77,7 +77,8 @@ impl Discovery {
         }
     }
 
-    /// A document must not lead from https to http, nor from elsewhere to services of this machine.
+    /// A document must not lead from https to http: what is asked and answered there stays private. Where an
+    /// `https://` URL leads is the issuer's word, also into the own network or to this machine.
     pub(super) fn checked(
         &self,
         name: &'static str,

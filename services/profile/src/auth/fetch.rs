@@ -9,8 +9,8 @@ use crate::config::is_loopback_url;
 
 /// Key sets, discovery documents and introspection answers are a few kilobytes.
 pub(super) const ANSWER_BYTES_MAX: usize = 256 * 1024;
-/// From the request to the last byte of its answer. A caller waits for two of them at most: discovery, and
-/// what was discovered.
+/// From the request to the last byte of its answer. A key set takes two of them at most: discovery, and what
+/// was discovered. Questions about tokens have a bound of their own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why there is no answer. Holds no part of one, and no URL.
@@ -18,6 +18,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum FetchError {
     #[error("cannot be read: {0}")]
     Unreadable(String),
+    #[error("did not come in time")]
+    Late,
     #[error("is larger than 256 KiB")]
     TooLarge,
 }
@@ -56,5 +58,8 @@ pub(super) async fn answer(request: RequestBuilder) -> Result<Vec<u8>, FetchErro
 }
 
 fn unreadable(error: reqwest::Error) -> FetchError {
+    if error.is_timeout() {
+        return FetchError::Late;
+    }
     FetchError::Unreadable(error.without_url().to_string())
 }

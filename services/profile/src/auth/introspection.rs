@@ -12,12 +12,16 @@ use serde_json::{Map, Value};
 
 use super::discovery::{Discovery, DiscoveryError};
 use super::fetch::{self, FetchError};
+use super::turns::Turns;
 use crate::clock::Clock;
 use crate::config::{IntrospectionConfig, IssuerConfig, Secret};
 
 const CLIENT_SECRET_BYTES_MAX: u64 = 4096;
 /// How soon discovery is tried again when it never said where to ask.
 const FIRST_READ_RETRY: Duration = Duration::from_secs(1);
+/// How long a question waits for a newer document when the endpoint of the last one would do: it must not use
+/// up the question's time.
+const REFRESH_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// Why there is no answer about a token. Holds no part of the token or of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +36,17 @@ pub enum IntrospectionError {
     NotFoundYet,
     #[error("the introspection answer is no JSON object with a boolean `active`")]
     NotAnAnswer,
+}
+
+impl IntrospectionError {
+    /// Whether the issuer gave no answer at all within its time, as against a useless one at once.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            IntrospectionError::Fetch(FetchError::Late)
+                | IntrospectionError::Discovery(DiscoveryError::Fetch(FetchError::Late))
+        )
+    }
 }
 
 /// What an issuer says of a token.
@@ -49,6 +64,7 @@ pub(super) struct Introspection {
     client_secret: Secret,
     /// How long a positive answer counts.
     pub(super) cache: Duration,
+    pub(super) turns: Turns,
 }
 
 #[derive(Debug)]
@@ -98,10 +114,22 @@ impl Introspection {
             client_id: config.client_id.clone(),
             client_secret: client_secret(config)?,
             cache: Duration::from_secs(config.cache_s),
+            turns: Turns::new(),
         })
     }
 
-    pub(super) async fn ask(&self, token: &str) -> Result<Answer, IntrospectionError> {
+    /// Within `time`, discovery included.
+    pub(super) async fn ask(
+        &self,
+        token: &str,
+        time: Duration,
+    ) -> Result<Answer, IntrospectionError> {
+        let late = IntrospectionError::Fetch(FetchError::Late);
+        let asking = tokio::time::timeout(time, self.answer(token));
+        asking.await.unwrap_or(Err(late))
+    }
+
+    async fn answer(&self, token: &str) -> Result<Answer, IntrospectionError> {
         let (client, url) = match &self.endpoint {
             Endpoint::Configured { client, url } => (client, url.clone()),
             Endpoint::Discovered(endpoint) => {
@@ -139,7 +167,14 @@ impl DiscoveredEndpoint {
         if known.settled_until.is_some_and(|until| now < until) {
             return known.url.clone().ok_or(IntrospectionError::NotFoundYet);
         }
-        match (self.discovery.introspection_url().await, &known.url) {
+        let reading = self.discovery.introspection_url();
+        let read = match known.url {
+            Some(_) => tokio::time::timeout(REFRESH_WAIT_MAX, reading)
+                .await
+                .unwrap_or(Err(FetchError::Late.into())),
+            None => reading.await,
+        };
+        match (read, &known.url) {
             (Ok(url), _) => {
                 known.settled_until = Some(now + self.refresh_interval);
                 known.url = Some(url.clone());

@@ -36,6 +36,7 @@ impl From<FetchError> for KeySetError {
     fn from(error: FetchError) -> KeySetError {
         match error {
             FetchError::Unreadable(cause) => KeySetError::Unreadable(cause),
+            FetchError::Late => KeySetError::Unreadable("it did not come in time".to_owned()),
             FetchError::TooLarge => KeySetError::TooLarge,
         }
     }

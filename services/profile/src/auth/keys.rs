@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::Algorithm;
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
 
 use super::AuthError;
 use super::key_set::{DevKeys, KeySetError, VerifyKey, parse};
@@ -14,6 +16,10 @@ use crate::config::IssuerConfig;
 
 /// How soon a set that was never read is asked for again.
 const FIRST_READ_RETRY: Duration = Duration::from_secs(1);
+/// How long a caller waits for a newer set when the one there is would do: an issuer that is away must not
+/// cost its callers their deadlines.
+const REFRESH_WAIT_MAX: Duration = Duration::from_millis(500);
+
 #[derive(Debug)]
 struct KeySet {
     keys: Vec<Arc<VerifyKey>>,
@@ -50,9 +56,18 @@ impl KeySet {
     }
 }
 
+/// When the source was asked last. Whoever holds it asks, so that callers share one answer.
+type Turn = OwnedMutexGuard<Option<Instant>>;
+
 /// The newest good key set of one issuer.
 #[derive(Debug)]
 pub(super) struct IssuerKeys {
+    shared: Arc<Shared>,
+    turn: Arc<tokio::sync::Mutex<Option<Instant>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
     source: KeySource,
     algorithms: Vec<Algorithm>,
     dev: DevKeys,
@@ -60,8 +75,6 @@ pub(super) struct IssuerKeys {
     refresh_interval: Duration,
     clock: Arc<dyn Clock>,
     current: RwLock<Option<Arc<KeySet>>>,
-    /// When the source was asked last. Held while it is asked, so that callers share one answer.
-    asked_at: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl IssuerKeys {
@@ -71,7 +84,7 @@ impl IssuerKeys {
         dev: DevKeys,
         clock: Arc<dyn Clock>,
     ) -> Result<IssuerKeys, KeySetError> {
-        let keys = IssuerKeys {
+        let shared = Shared {
             source: KeySource::new(issuer)?,
             algorithms: issuer.algorithms.iter().map(|&a| a.into()).collect(),
             dev,
@@ -79,12 +92,14 @@ impl IssuerKeys {
             refresh_interval: Duration::from_secs(issuer.refresh_interval_s),
             clock,
             current: RwLock::new(None),
-            asked_at: tokio::sync::Mutex::new(None),
         };
-        if let Some(bytes) = keys.source.read_file() {
-            keys.keep(&bytes?)?;
+        if let Some(bytes) = shared.source.read_file() {
+            shared.keep(&bytes?)?;
         }
-        Ok(keys)
+        Ok(IssuerKeys {
+            shared: Arc::new(shared),
+            turn: Arc::default(),
+        })
     }
 
     /// The key that a token names, and the generation of its set.
@@ -96,8 +111,7 @@ impl IssuerKeys {
         let set = self.fresh().await.ok_or(AuthError::KeysUnavailable)?;
         let (set, found) = match set.find(kid, algorithm) {
             Found::Unknown => {
-                let seen = Some(set.generation);
-                let newer = self.ask(seen, self.asked_at.lock().await).await;
+                let newer = self.newer(Some(set.generation)).await;
                 let newer = newer.unwrap_or(set);
                 let found = newer.find(kid, algorithm);
                 (newer, found)
@@ -115,50 +129,62 @@ impl IssuerKeys {
         self.fresh().await.map(|set| set.generation)
     }
 
-    /// The current set. An old one is read again by one caller, while the others go on with it: a
-    /// withdrawn key goes out of use, and an issuer that is away stops nobody.
+    /// The current set. An old one is read again, so that a withdrawn key goes out of use: by one caller in
+    /// an interval, who waits for a moment at most, while the others go on with what is there.
     async fn fresh(&self) -> Option<Arc<KeySet>> {
-        let Some(set) = self.current() else {
-            return self.ask(None, self.asked_at.lock().await).await;
+        let Some(set) = self.shared.current() else {
+            return self.newer(None).await;
         };
-        let age = self
-            .clock
-            .monotonic()
-            .saturating_duration_since(set.read_at);
-        if age < self.refresh_interval {
+        let now = self.shared.clock.monotonic();
+        if now.saturating_duration_since(set.read_at) < self.shared.refresh_interval {
             return Some(set);
         }
-        match self.asked_at.try_lock() {
-            Ok(turn) => self.ask(Some(set.generation), turn).await,
-            Err(_) => Some(set),
+        if let Ok(turn) = Arc::clone(&self.turn).try_lock_owned()
+            && let Some(reading) = self.shared.read_again(Some(set.generation), turn)
+        {
+            let _ = tokio::time::timeout(REFRESH_WAIT_MAX, reading).await;
         }
+        self.shared.current()
     }
 
+    /// The set after whoever is asking the source has its answer, or after asking it.
+    async fn newer(&self, seen: Option<u64>) -> Option<Arc<KeySet>> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        if let Some(reading) = self.shared.read_again(seen, turn) {
+            // An error is a reading that panicked: what is there stays.
+            let _ = reading.await;
+        }
+        self.shared.current()
+    }
+}
+
+impl Shared {
     /// Asks the source, unless somebody did since `seen` or within the interval. Whatever goes wrong, the
-    /// last good set stays.
-    async fn ask(
-        &self,
-        seen: Option<u64>,
-        mut asked_at: tokio::sync::MutexGuard<'_, Option<Instant>>,
-    ) -> Option<Arc<KeySet>> {
+    /// last good set stays. A task of its own: a caller that hangs up would take the answer with it and leave
+    /// the pause to the others.
+    fn read_again(self: &Arc<Self>, seen: Option<u64>, mut turn: Turn) -> Option<JoinHandle<()>> {
         let current = self.current();
         if current.as_ref().map(|set| set.generation) != seen {
-            return current;
+            return None;
         }
         let pause = match current {
             Some(_) => self.refetch_interval,
             None => self.refetch_interval.min(FIRST_READ_RETRY),
         };
         let now = self.clock.monotonic();
-        if asked_at.is_some_and(|at| now.saturating_duration_since(at) < pause) {
-            return current;
+        if turn.is_some_and(|at| now.saturating_duration_since(at) < pause) {
+            return None;
         }
-        *asked_at = Some(now);
-        let kept = self.source.read().await.and_then(|bytes| self.keep(&bytes));
-        if let Err(error) = kept {
-            tracing::warn!(%error, "an issuer's keys were not read again");
-        }
-        self.current()
+        *turn = Some(now);
+        let shared = Arc::clone(self);
+        Some(tokio::spawn(async move {
+            let read = shared.source.read().await;
+            if let Err(error) = read.and_then(|bytes| shared.keep(&bytes)) {
+                tracing::warn!(%error, "an issuer's keys were not read again");
+            }
+            // In this order: who waits for the turn finds the set.
+            drop(turn);
+        }))
     }
 
     fn keep(&self, bytes: &[u8]) -> Result<(), KeySetError> {

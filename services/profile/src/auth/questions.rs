@@ -11,11 +11,13 @@ use tokio::sync::watch;
 use super::cache::{Digest, Entry, Proof, TokenCache};
 use super::introspection::{Answer, Introspection, IntrospectionError};
 use super::token::Issuer;
+use super::turns::{NoTurn, QUESTIONS_PER_ISSUER_MAX};
 use super::{AuthError, Principal};
 use crate::clock::Clock;
 
-/// Tokens that are asked about at once; above: unavailable, and whoever is known goes on.
-pub(super) const QUESTIONS_MAX: usize = 64;
+/// From the question to its answer, however many issuers are asked. Each gets an equal share of what is left,
+/// so that one that hangs leaves time for those after it.
+pub(super) const QUESTION_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a token that nobody called active is not asked about again. Short: it may be one that the issuer
 /// has not yet told all of its own nodes.
 pub(super) const REFUSED_FOR: Duration = Duration::from_secs(5);
@@ -40,6 +42,12 @@ struct Shared {
     open: Mutex<HashMap<Digest, watch::Receiver<Option<Outcome>>>>,
     logged_at: Mutex<Option<Instant>>,
     clock: Arc<dyn Clock>,
+}
+
+struct Asked {
+    answer: Answer,
+    /// How long it counts.
+    until: Instant,
 }
 
 /// A place among the open questions, given back when it is dropped.
@@ -91,7 +99,9 @@ impl Questions {
         if let Some(question) = open.get(&digest) {
             return Ok(question.clone());
         }
-        if open.len() >= QUESTIONS_MAX {
+        // Each of them is at one issuer, or ends without asking any.
+        let open_max = QUESTIONS_PER_ISSUER_MAX * self.shared.introspecting().count();
+        if open.len() >= open_max {
             return Err(AuthError::IssuerBusy);
         }
         let (sender, receiver) = watch::channel(None);
@@ -131,30 +141,61 @@ impl Shared {
         if let Some(principal) = self.known(&digest) {
             return Ok(principal);
         }
-        // As of before the question: an answer on its way gets old.
-        let asked_at = self.clock.monotonic();
-        let mut away = false;
+        let started = tokio::time::Instant::now();
+        let (mut unasked, mut without_answer) = (self.introspecting().count(), None);
         for (issuer, introspection) in self.introspecting() {
-            match introspection.ask(token).await {
-                Ok(Answer::Inactive) => {}
-                Ok(Answer::Active(claims)) => {
-                    let until = asked_at + introspection.cache;
+            let left = QUESTION_TIME_MAX.saturating_sub(started.elapsed());
+            let share = left / u32::try_from(unasked).unwrap_or(1);
+            unasked -= 1;
+            match self.ask_one(issuer, introspection, token, share).await {
+                Ok(Asked {
+                    answer: Answer::Active(claims),
+                    until,
+                }) => {
                     if let Ok(principal) = self.keep(issuer, &claims, digest, until) {
                         return Ok(principal);
                     }
                 }
-                Err(error) => {
-                    self.log(&issuer.name, &error);
-                    away = true;
-                }
+                Ok(_) => {}
+                Err(error) => without_answer = Some(error),
             }
         }
-        if away {
-            return Err(AuthError::IssuerUnavailable);
+        if let Some(error) = without_answer {
+            return Err(error);
         }
         let until = self.clock.monotonic() + REFUSED_FOR;
         self.refused.put(digest, until);
         Err(AuthError::TokenInvalid)
+    }
+
+    /// One issuer's answer, unless it is known to have no time.
+    async fn ask_one(
+        &self,
+        issuer: &Issuer,
+        introspection: &Introspection,
+        token: &str,
+        time: Duration,
+    ) -> Result<Asked, AuthError> {
+        // As of before the question: an answer on its way gets old.
+        let asked_at = self.clock.monotonic();
+        let turn = introspection.turns.take(asked_at);
+        let _place = turn.map_err(|why| match why {
+            NoTurn::Busy => AuthError::IssuerBusy,
+            NoTurn::Silent => AuthError::IssuerUnavailable,
+        })?;
+        let answer = introspection.ask(token, time).await;
+        match &answer {
+            Err(error) if error.is_silence() => introspection.turns.silent(self.clock.monotonic()),
+            // Nobody was asked.
+            Err(IntrospectionError::NotFoundYet) => {}
+            Ok(_) | Err(_) => introspection.turns.answered(),
+        }
+        let answer = answer.map_err(|error| {
+            self.log(&issuer.name, &error);
+            AuthError::IssuerUnavailable
+        })?;
+        let until = asked_at + introspection.cache;
+        Ok(Asked { answer, until })
     }
 
     fn known(&self, digest: &Digest) -> Option<Arc<Principal>> {

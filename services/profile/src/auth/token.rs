@@ -144,13 +144,14 @@ impl Issuer {
         Ok((self.read(&claims)?, generation))
     }
 
-    /// Reads the claims of a token that the issuer, asked about it, called active. Issuer, audience and end
-    /// may be absent from its answer (RFC 7662 §2.2), but not wrong.
+    /// Reads the claims of a token that the issuer, asked about it, called active. Issuer and end may be
+    /// absent from its answer (RFC 7662 §2.2), but not wrong. The audience must be there: an issuer calls
+    /// tokens for all of its services active, and without it nothing says that this one is for us.
     pub(super) fn accept(&self, claims: &Map<String, Value>) -> Result<Verified, AuthError> {
         let own = |issuer: &Value| issuer.as_str() == Some(&self.name);
         let issuer = claims.get("iss").is_none_or(own);
-        let audience = claims.get("aud").is_none_or(|aud| self.is_for_us(aud));
-        match issuer && audience {
+        let audience = claims.get("aud").is_some_and(|aud| self.is_for_us(aud));
+        match issuer && audience && is_bearer_access_token(claims) {
             true => self.read(claims),
             false => Err(AuthError::TokenInvalid),
         }
@@ -253,6 +254,20 @@ impl Issuer {
         let allowed = self.organizations.is_empty() || self.organizations.contains(id);
         OrgId::parse(id).ok().filter(|_| allowed)
     }
+}
+
+/// Issuers answer about refresh tokens too, whatever the hint, and about tokens that are bound to a key which
+/// nobody has proven here (RFC 9449 §7.1). Absent is right: RFC 7662 makes the one optional, the other is Ory
+/// Hydra's.
+fn is_bearer_access_token(claims: &Map<String, Value>) -> bool {
+    let is = |name: &str, names: &[&str]| {
+        let said = |value: &Value| {
+            let value = value.as_str().unwrap_or_default();
+            names.iter().any(|name| value.eq_ignore_ascii_case(name))
+        };
+        claims.get(name).is_none_or(said)
+    };
+    is("token_type", &["bearer", "access_token"]) && is("token_use", &["access_token"])
 }
 
 const YEAR_10000_S: i64 = 253_402_300_800;

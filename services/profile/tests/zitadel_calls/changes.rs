@@ -1,7 +1,9 @@
 //! ListUserChanges and ListMyUserChanges.
 
 use profile::auth::AuthError;
+use profile::error::ServiceError;
 use profile_messages::command::CommandRequest;
+use profile_messages::error::ErrorCode;
 use profile_messages::query::QueryRequest;
 use serde_json::{Value, json};
 
@@ -192,5 +194,54 @@ fn my_changes_are_those_in_my_own_organization_whatever_the_header_says() {
         let elsewhere = Who::user("gigi").with("SOMETHING", "farm").in_org("farm");
         let hers = changes_of(world.query(&elsewhere, mine(json!(null))).await);
         assert_eq!(hers.len(), 2);
+    });
+}
+
+#[test]
+fn a_page_far_behind_the_newest_change_is_refused_by_a_bound_that_it_names() {
+    in_a_world(async |world: &World| {
+        world.has_commits_of_gigi(10_000).await;
+        let first = json!({"asc": true, "limit": 1});
+        let page = world.query(&Who::viewer(), of("gigi", first.clone())).await;
+        assert_eq!(changes_of(page)[0].sequence, 1);
+        let rename = CommandRequest::Patch {
+            user_id: "gigi".to_owned(),
+            body: body(&json!({"nickName": "Gi"})),
+        };
+        world.execute(&Who::owner(), rename).await.unwrap();
+        for far in [first, json!({"sequence": "2"})] {
+            for refused in [
+                world.query(&Who::viewer(), of("gigi", far.clone())).await,
+                world.query(&Who::user("gigi"), mine(far.clone())).await,
+            ] {
+                let refused = refused.unwrap_err();
+                assert_eq!(refused.code(), ErrorCode::ResourceExhausted, "{far}");
+                let text = refused.to_string();
+                assert!(
+                    text.contains("CHANGES_WALKED_RECORDS_MAX = 10000"),
+                    "{text}"
+                );
+            }
+        }
+        for near in [
+            json!({"limit": 1}),
+            json!({"asc": true, "sequence": "10000"}),
+        ] {
+            let page = world.query(&Who::viewer(), of("gigi", near)).await;
+            assert_eq!(changes_of(page)[0].sequence, 10_001);
+        }
+    });
+}
+
+#[test]
+fn a_walk_ends_at_the_callers_deadline() {
+    in_a_world(async |world: &World| {
+        has_changes(world, 2).await;
+        let late = Who::viewer().within_ms(0);
+        let refused = world.query(&late, of("gigi", json!(null))).await;
+        assert_eq!(refused.unwrap_err(), ServiceError::DeadlineExceeded);
+        let herself = Who::user("gigi").within_ms(0);
+        let refused = world.query(&herself, mine(json!(null))).await;
+        assert_eq!(refused.unwrap_err(), ServiceError::DeadlineExceeded);
     });
 }

@@ -10,7 +10,7 @@ use actix::{Arbiter, System};
 use profile::auth::{AuthError, Authenticator};
 use profile::clock::{Clock, SystemClock};
 use profile::commit_log::memory::MemoryLog;
-use profile::commit_log::{CommitLog, CommitObserver};
+use profile::commit_log::{Commit, CommitLog, CommitObserver, Head};
 use profile::config::{Config, IssuerConfig, TokenAlgorithm};
 use profile::current_view::CurrentView;
 use profile::current_view::memory::MemoryView;
@@ -20,9 +20,10 @@ use profile::error::ServiceError;
 use profile::file_system::RealFiles;
 use profile::gateway::{GatewayOptions, Shards};
 use profile::service::{ProfileService, ReadOptions, RequestContext};
+use profile_messages::Position;
 use profile_messages::command::CommandRequest;
 use profile_messages::envelope::Envelope;
-use profile_messages::event::EventPayload;
+use profile_messages::event::{EventKind, EventPayload};
 use profile_messages::json::decode_body;
 use profile_messages::query::QueryRequest;
 use profile_messages::reply::{CommandReply, GetReply, HistoryChange, QueryReply};
@@ -64,6 +65,7 @@ pub(crate) struct Who {
     roles: BTreeMap<&'static str, &'static str>,
     names_org: Option<&'static str>,
     key: Option<&'static str>,
+    deadline_ms: Option<u64>,
 }
 
 impl Who {
@@ -75,6 +77,7 @@ impl Who {
             roles: BTreeMap::new(),
             names_org: None,
             key: None,
+            deadline_ms: None,
         }
     }
 
@@ -110,6 +113,11 @@ impl Who {
 
     pub(crate) fn keyed(mut self, key: &'static str) -> Who {
         self.key = Some(key);
+        self
+    }
+
+    pub(crate) fn within_ms(mut self, deadline_ms: u64) -> Who {
+        self.deadline_ms = Some(deadline_ms);
         self
     }
 }
@@ -168,6 +176,7 @@ impl World {
             authorization: Some(format!("Bearer {}", mint(&self.key, &claims).unwrap())),
             org: who.names_org.map(str::to_owned),
             idempotency_key: who.key.map(str::to_owned),
+            deadline_ms: who.deadline_ms,
             ..Envelope::default()
         };
         RequestContext {
@@ -203,6 +212,34 @@ impl World {
             "profile": {"firstName": "Gigi", "lastName": "Giraffe"},
             "email": {"email": "gigi@zoo.example"}})));
         self.execute(&Who::owner(), made).await.unwrap();
+    }
+
+    /// Gigi as after `count` commits. Written to the log itself: that many commands would take minutes.
+    pub(crate) async fn has_commits_of_gigi(&self, count: u64) {
+        self.has_gigi().await;
+        let made = self.log.read_one(Position(self.commits())).await.unwrap();
+        let mut newest = made.unwrap();
+        for _ in 1..count {
+            let commit = Commit {
+                user: newest.user.clone(),
+                org: newest.org.clone(),
+                expected: Head {
+                    version: newest.version,
+                    position: newest.position,
+                },
+                epoch: newest.epoch,
+                at: newest.at,
+                kind: EventKind::Changed,
+                key: None,
+                request_hash: [0; 16],
+                event: newest.event.clone(),
+                actor: newest.actor.clone(),
+                actor_issuer: newest.actor_issuer.clone(),
+                state: newest.state.clone(),
+                deadline: None,
+            };
+            newest = self.log.append(commit).await.unwrap();
+        }
     }
 
     /// The user as it is now; `None` for one that is not there.
@@ -265,6 +302,7 @@ fn config(jwks: &Path) -> Config {
         algorithms: vec![TokenAlgorithm::EdDSA],
         jwks_file: Some(jwks.to_owned()),
         jwks_url: None,
+        introspection: None,
         organizations: Vec::new(),
         leeway_s: 10,
         refetch_interval_s: 60,

@@ -151,13 +151,14 @@ async fn the_last_good_set_survives_an_issuer_that_is_away_or_says_nonsense() {
 }
 
 #[test]
-fn a_document_never_leads_away_from_https_nor_into_this_machine() {
+fn a_document_never_leads_from_https_to_http_and_its_https_urls_are_the_issuers_word() {
     let checked = |issuer: &str, url: &str| {
         let discovery = Discovery::new(issuer).unwrap();
         discovery.checked("jwks_uri", Some(url.to_owned())).is_ok()
     };
     let far = "https://id.example.com";
     assert!(checked(far, "https://keys.example.com/keys"));
+    assert!(checked(far, "https://127.0.0.1/keys"));
     assert!(!checked(far, "http://keys.example.com/keys"));
     assert!(!checked(far, "http://127.0.0.1:8080/keys"));
     assert!(!checked(far, "file:///etc/passwd"));

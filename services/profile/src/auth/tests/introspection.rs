@@ -109,7 +109,6 @@ async fn what_an_answer_may_leave_out_and_what_must_not_be_wrong() {
     let rows = [
         (good.clone(), true),
         (without("iss"), true),
-        (without("aud"), true),
         (without("exp"), true),
         (without("nbf"), true),
         (without("urn:zitadel:iam:user:resourceowner:id"), true),
@@ -117,11 +116,22 @@ async fn what_an_answer_may_leave_out_and_what_must_not_be_wrong() {
         // A personal access token of ZITADEL: its audience is the asking client.
         (with("aud", json!(["api@client"])), true),
         (with("exp", json!(NOW_S - 9)), true),
+        (without("token_type"), true),
+        (with("token_type", json!("bearer")), true),
+        (with("token_type", json!("access_token")), true),
+        (with("token_use", json!("access_token")), true),
         (with("iss", json!("https://id.example.com")), false),
         (with("iss", Value::Null), false),
+        // Of whom the token is meant for, an issuer must say something.
+        (without("aud"), false),
         (with("aud", json!(["other"])), false),
         (with("aud", json!([])), false),
         (with("aud", Value::Null), false),
+        // Whoever steals a refresh token, or one that is bound to a key, must not get in with it.
+        (with("token_type", json!("refresh_token")), false),
+        (with("token_type", json!("DPoP")), false),
+        (with("token_type", Value::Null), false),
+        (with("token_use", json!("refresh_token")), false),
         (without("sub"), false),
         (with("sub", json!("")), false),
         (with("sub", json!("x".repeat(201))), false),
@@ -228,6 +238,16 @@ async fn an_endpoint_that_moved_is_followed_and_the_last_one_survives_an_issuer_
         assert_eq!(world.server.last().path, "/moved/introspect");
     }
     assert_eq!(world.server.asked(DOCUMENT), 3);
+}
+
+#[tokio::test]
+async fn an_endpoint_stays_in_use_while_its_document_hangs() {
+    let world = World::new().await;
+    assert_eq!(world.call("a").await, Err(AuthError::TokenInvalid));
+    world.server.activate("opaque", &answer(&world.server));
+    world.server.hold_only(DOCUMENT);
+    world.clock.advance(Duration::from_secs(300));
+    assert_eq!(world.call("opaque").await, Ok(()));
 }
 
 #[tokio::test]

@@ -33,7 +33,8 @@ struct State {
     /// Claims of active tokens.
     tokens: Mutex<HashMap<String, Value>>,
     asked: watch::Sender<Vec<Asked>>,
-    held: watch::Sender<bool>,
+    /// How the paths begin that are not answered.
+    held: watch::Sender<Option<&'static str>>,
 }
 
 impl IssuerServer {
@@ -100,11 +101,15 @@ impl IssuerServer {
 
     /// From now on no request is answered, until `release`.
     pub(super) fn hold(&self) {
-        self.state.held.send_replace(true);
+        self.hold_only("/");
+    }
+
+    pub(super) fn hold_only(&self, path: &'static str) {
+        self.state.held.send_replace(Some(path));
     }
 
     pub(super) fn release(&self) {
-        self.state.held.send_replace(false);
+        self.state.held.send_replace(None);
     }
 }
 
@@ -114,7 +119,8 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
     };
     state.asked.send_modify(|all| all.push(asked.clone()));
     let mut held = state.held.subscribe();
-    let _ = held.wait_for(|held| !held).await;
+    let answered = |held: &Option<&str>| held.is_none_or(|path| !asked.path.starts_with(path));
+    let _ = held.wait_for(answered).await;
     let (status, body) = state.answer(&asked);
     let length = body.len();
     let head =

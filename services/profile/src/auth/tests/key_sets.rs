@@ -1,13 +1,16 @@
 //! Keys come, go, and cannot be reached.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use profilectl::token::{SigningKey, mint};
 use serde_json::json;
 
-use super::support::{KeyServer, Setup, bearer, claims, clock, joined};
-use crate::auth::AuthError;
+use super::issuer_server::{IssuerServer, KEYS};
+use super::support::{ISSUER, KeyServer, Setup, bearer, claims, clock, config, issuer, joined};
+use crate::auth::{AuthError, Authenticator};
+use crate::clock::ManualClock;
 
 fn minute() -> Duration {
     Duration::from_secs(60)
@@ -134,4 +137,56 @@ async fn without_any_keys_nothing_is_said_about_a_token() {
     server.set(200, &key.jwks());
     clock.advance(Duration::from_secs(1));
     assert!(bearer(&auth, &token).await.is_ok());
+}
+
+/// A server that can hang, whose one key was read.
+async fn with_known_key(key: &SigningKey) -> (IssuerServer, Arc<ManualClock>, Authenticator) {
+    let server = IssuerServer::start().await;
+    server.set(KEYS, 200, &key.jwks());
+    let mut issuer = issuer(ISSUER, None);
+    issuer.jwks_url = Some(format!("{}{KEYS}", server.url));
+    let clock = clock();
+    let auth = Authenticator::new(&config(vec![issuer]), clock.clone()).unwrap();
+    let token = mint(key, &claims()).unwrap();
+    assert!(bearer(&auth, &token).await.is_ok());
+    (server, clock, auth)
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_does_not_take_the_new_keys_with_it() {
+    let generate = || SigningKey::generate().unwrap();
+    let (old, new, unknown) = (generate(), generate(), generate());
+    let (server, clock, auth) = with_known_key(&old).await;
+    server.set(KEYS, 200, &joined(&[&old, &new]));
+    clock.advance(minute());
+    server.hold();
+    let junk = mint(&unknown, &claims()).unwrap();
+    let gone = tokio::time::timeout(Duration::ZERO, bearer(&auth, &junk)).await;
+    assert!(gone.is_err());
+    server.release();
+    let by_new = mint(&new, &claims()).unwrap();
+    assert!(bearer(&auth, &by_new).await.is_ok());
+    assert_eq!(server.asked(KEYS), 2);
+}
+
+#[tokio::test]
+async fn an_issuer_that_hangs_stops_nobody_whose_key_is_known() {
+    let key = SigningKey::generate().unwrap();
+    let (server, clock, auth) = with_known_key(&key).await;
+    server.hold();
+    clock.advance(Duration::from_secs(300));
+    let token = mint(&key, &claims()).unwrap();
+    // An answer is waited for 5 s.
+    let soon = Duration::from_secs(4);
+    for _ in 0..2 {
+        let answer = tokio::time::timeout(soon, bearer(&auth, &token)).await;
+        assert!(answer.unwrap().is_ok());
+    }
+    // That reading goes on.
+    assert_eq!(server.asked(KEYS), 2);
+    let new = SigningKey::generate().unwrap();
+    server.set(KEYS, 200, &new.jwks());
+    server.release();
+    let by_new = mint(&new, &claims()).unwrap();
+    assert!(bearer(&auth, &by_new).await.is_ok());
 }

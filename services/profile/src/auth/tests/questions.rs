@@ -1,5 +1,6 @@
 //! How often issuers are asked about tokens, and how many at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -8,8 +9,10 @@ use serde_json::json;
 use super::introspection::{CACHE, World, answer, asking};
 use super::issuer_server::{INTROSPECT, IssuerServer};
 use super::support::{NOW_S, Setup, bearer, claims, clock, config, issuer};
-use crate::auth::questions::{QUESTIONS_MAX, REFUSED_FOR};
+use crate::auth::questions::{QUESTION_TIME_MAX, REFUSED_FOR};
+use crate::auth::turns::{QUESTIONS_PER_ISSUER_MAX, SILENT_FOR};
 use crate::auth::{AuthError, Authenticator};
+use crate::clock::ManualClock;
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -19,7 +22,7 @@ async fn a_verified_jwt_is_not_verified_again() {
     let token = setup.token(&claims());
     let first = bearer(&setup.auth, &token).await.unwrap();
     let second = bearer(&setup.auth, &token).await.unwrap();
-    assert!(std::sync::Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(&first, &second));
 }
 
 #[tokio::test]
@@ -101,10 +104,15 @@ async fn over_the_bound_on_questions_an_unknown_token_is_refused_at_once_and_a_k
     world.server.activate("known", &answer(&world.server));
     assert_eq!(world.call("known").await, Ok(()));
     world.server.hold();
-    let tokens: Vec<String> = (0..QUESTIONS_MAX).map(|n| format!("t-{n}")).collect();
+    let tokens: Vec<String> = (0..QUESTIONS_PER_ISSUER_MAX)
+        .map(|n| format!("t-{n}"))
+        .collect();
     let all = join_all(tokens.iter().map(|token| world.call(token)));
     let (all, ()) = tokio::join!(all, async {
-        world.server.asked_in_all(2 + QUESTIONS_MAX).await;
+        world
+            .server
+            .asked_in_all(2 + QUESTIONS_PER_ISSUER_MAX)
+            .await;
         assert_eq!(world.call("one-more").await, Err(AuthError::IssuerBusy));
         assert_eq!(world.call("known").await, Ok(()));
         world.server.release();
@@ -115,21 +123,27 @@ async fn over_the_bound_on_questions_an_unknown_token_is_refused_at_once_and_a_k
     assert_eq!(world.call("one-more").await, Err(AuthError::TokenInvalid));
 }
 
-/// Two issuers, the second one speaks for `org1` only.
-async fn two() -> (IssuerServer, IssuerServer, Authenticator) {
-    let (first, second) = (IssuerServer::start().await, IssuerServer::start().await);
-    let mut issuers = vec![issuer(&first.url, None), issuer(&second.url, None)];
-    for issuer in &mut issuers {
-        issuer.introspection = Some(asking(None));
-    }
-    issuers[1].organizations = vec!["org1".to_owned()];
-    let auth = Authenticator::new(&config(issuers), clock()).unwrap();
-    (first, second, auth)
+/// Issuers; but for the first one they speak for `org1` only.
+async fn several<const ISSUERS: usize>()
+-> ([IssuerServer; ISSUERS], Arc<ManualClock>, Authenticator) {
+    let servers = join_all((0..ISSUERS).map(|_| IssuerServer::start())).await;
+    let issuers = servers.iter().enumerate().map(|(place, server)| {
+        let mut issuer = issuer(&server.url, None);
+        issuer.introspection = Some(asking(Some(format!("{}{INTROSPECT}", server.url))));
+        if place > 0 {
+            issuer.organizations = vec!["org1".to_owned()];
+        }
+        issuer
+    });
+    let clock = clock();
+    let auth = Authenticator::new(&config(issuers.collect()), clock.clone()).unwrap();
+    let servers = servers.try_into().ok().unwrap();
+    (servers, clock, auth)
 }
 
 #[tokio::test]
 async fn issuers_are_asked_in_order_until_one_knows_the_token() {
-    let (first, second, auth) = two().await;
+    let ([first, second], _clock, auth) = several().await;
     first.activate("of-first", &answer(&first));
     second.activate("of-second", &answer(&second));
     let principal = bearer(&auth, "of-first").await.unwrap();
@@ -151,7 +165,7 @@ async fn issuers_are_asked_in_order_until_one_knows_the_token() {
 
 #[tokio::test]
 async fn an_issuer_that_is_away_matters_only_when_no_other_knows_the_token() {
-    let (first, second, auth) = two().await;
+    let ([first, second], _clock, auth) = several().await;
     first.set(INTROSPECT, 503, &json!({}));
     second.activate("of-second", &answer(&second));
     assert!(bearer(&auth, "of-second").await.is_ok());
@@ -161,4 +175,80 @@ async fn an_issuer_that_is_away_matters_only_when_no_other_knows_the_token() {
     first.reset(INTROSPECT);
     first.activate("of-first", &answer(&first));
     assert!(bearer(&auth, "of-first").await.is_ok());
+}
+
+#[tokio::test]
+async fn an_issuer_that_hangs_fills_its_own_places_and_the_tokens_of_another_go_on() {
+    let ([first, second], _clock, auth) = several().await;
+    second.activate("of-second", &answer(&second));
+    first.hold();
+    let tokens: Vec<String> = (0..QUESTIONS_PER_ISSUER_MAX)
+        .map(|n| format!("t-{n}"))
+        .collect();
+    let all = join_all(tokens.iter().map(|token| bearer(&auth, token)));
+    let (all, ()) = tokio::join!(all, async {
+        first.asked_in_all(1).await;
+        assert!(bearer(&auth, "of-second").await.is_ok());
+        // Whether the first one knows this token is not known.
+        let refused = bearer(&auth, "of-nobody").await;
+        assert_eq!(refused, Err(AuthError::IssuerBusy));
+        first.release();
+    });
+    assert!(all.iter().all(Result::is_err));
+}
+
+#[tokio::test]
+async fn an_issuer_that_gave_no_answer_in_time_is_passed_over_for_a_while() {
+    let ([first, second], clock, auth) = several().await;
+    first.hold();
+    for token in ["a", "b", "c"] {
+        second.activate(token, &answer(&second));
+        assert!(bearer(&auth, token).await.is_ok());
+    }
+    assert_eq!(first.asked(INTROSPECT), 1);
+    first.activate("of-first", &answer(&first));
+    first.release();
+    let refused = bearer(&auth, "of-first").await;
+    assert_eq!(refused, Err(AuthError::IssuerUnavailable));
+    clock.advance(SILENT_FOR);
+    assert!(bearer(&auth, "of-first").await.is_ok());
+    assert_eq!(first.asked(INTROSPECT), 2);
+}
+
+#[tokio::test]
+async fn a_silent_issuer_is_tried_again_by_one_question_while_the_others_pass_it_over() {
+    let ([first, second], clock, auth) = several().await;
+    first.hold();
+    second.activate("a", &answer(&second));
+    assert!(bearer(&auth, "a").await.is_ok());
+    clock.advance(SILENT_FOR);
+    second.activate("b", &answer(&second));
+    let trying = bearer(&auth, "of-first");
+    let ((), trying) = tokio::join!(
+        async {
+            first.asked_in_all(2).await;
+            assert!(bearer(&auth, "b").await.is_ok());
+            first.release();
+        },
+        trying
+    );
+    // The first one said that it is none of its own.
+    assert_eq!(trying, Err(AuthError::TokenInvalid));
+    assert_eq!(first.asked(INTROSPECT), 2);
+}
+
+#[tokio::test]
+async fn a_question_has_one_bound_in_time_however_many_issuers_hang() {
+    let (servers, _clock, auth) = several::<4>().await;
+    for server in &servers {
+        server.hold();
+    }
+    let question = bearer(&auth, "opaque");
+    let answer = tokio::time::timeout(2 * QUESTION_TIME_MAX, question).await;
+    assert_eq!(answer.unwrap(), Err(AuthError::IssuerUnavailable));
+    // They are passed over.
+    let refused = bearer(&auth, "another").await;
+    assert_eq!(refused, Err(AuthError::IssuerUnavailable));
+    let asked: Vec<usize> = servers.iter().map(|it| it.asked(INTROSPECT)).collect();
+    assert_eq!(asked, [1, 1, 1, 1]);
 }
