@@ -50,12 +50,15 @@ pub fn http(data: &[u8]) {
     if request.uri().path().ends_with("/Watch") {
         return;
     }
+    let is_head = request.method() == Method::HEAD;
     let secret = Secret::of(&request, rest);
     let answer = with_edge(*letter, |edge| exchanged(edge, request.clone()));
     answer.has_the_general_headers();
     let is_ours = Call::from_rpc_path(request.uri().path()).is_some();
     if answer.is_grpc() {
         answer.is_grpc_answer(is_ours);
+    } else if is_head {
+        answer.has_no_body();
     } else {
         answer.is_http_answer(ConnectCode::Any);
     }

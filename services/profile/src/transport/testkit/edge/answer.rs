@@ -60,6 +60,10 @@ impl Answer {
         }
     }
 
+    pub(super) fn has_no_body(&self) {
+        assert!(self.body.is_empty(), "{self:?}");
+    }
+
     /// REST and Connect: a known status, and JSON that says the same.
     pub(super) fn is_http_answer(&self, code: ConnectCode) {
         assert!(STATUSES.contains(&self.status.as_u16()), "{self:?}");
