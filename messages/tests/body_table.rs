@@ -25,7 +25,14 @@ fn is_syntax(body: impl AsRef<[u8]>) -> bool {
 fn refused_field(body: impl AsRef<[u8]>) -> Option<&'static str> {
     match update(body) {
         Err(BodyError::Field { what, .. }) => Some(what),
-        Ok(_) | Err(BodyError::TooLong | BodyError::Eof | BodyError::Syntax { .. }) => None,
+        Ok(_)
+        | Err(
+            BodyError::TooLong
+            | BodyError::Eof
+            | BodyError::Syntax { .. }
+            | BodyError::Undecodable
+            | BodyError::Twice(_),
+        ) => None,
     }
 }
 
