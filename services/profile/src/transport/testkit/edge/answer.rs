@@ -75,7 +75,8 @@ impl Answer {
             return;
         }
         match &json["code"] {
-            Value::Number(number) if code == ConnectCode::Any => {
+            Value::Number(number) => {
+                assert_eq!(code, ConnectCode::Any, "{self:?}");
                 let number = number.as_i64().and_then(|it| i32::try_from(it).ok());
                 let known = number.and_then(ErrorCode::from_grpc).expect("a known code");
                 // The two whose HTTP status says more than the code.
@@ -93,7 +94,9 @@ impl Answer {
                 };
                 assert!(known.any(is_same), "{self:?}");
             }
-            _ => panic!("no code: {self:?}"),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                panic!("no code: {self:?}")
+            }
         }
     }
 

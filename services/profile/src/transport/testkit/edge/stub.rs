@@ -124,9 +124,11 @@ impl Funnel for Stub {
     ) -> Result<QueryReply, ServiceError> {
         self.says()?;
         let with_phone = context.envelope.org.is_none();
-        Ok(match request.operation() {
-            Operation::History | Operation::MeHistory => QueryReply::History(history()),
-            _ => QueryReply::Get(Box::new(user(with_phone))),
+        let operation = request.operation();
+        let of_changes = [Operation::History, Operation::MeHistory].contains(&operation);
+        Ok(match of_changes {
+            true => QueryReply::History(history()),
+            false => QueryReply::Get(Box::new(user(with_phone))),
         })
     }
 }
