@@ -85,7 +85,8 @@ done
 seed=${SEED:-$RANDOM}
 printf 'contract-test: SEED=%s replays\n' "$seed"
 status=0
-PYTHONPATH="$packages" python3 -m schemathesis.cli --config-file tests/contract/schemathesis.toml run \
+PYTHONPATH="$packages" HYPOTHESIS_STORAGE_DIRECTORY="$scratch/hypothesis" \
+  python3 -m schemathesis.cli --config-file tests/contract/schemathesis.toml run \
   "$CONTRACT_URL/openapi.json" --max-examples "${EXAMPLES:-25}" --seed "$seed" --no-color || status=$?
 
 # Whatever was sent: the service lives, and nothing in it panicked.
