@@ -124,9 +124,10 @@ impl Funnel for Stub {
     ) -> Result<QueryReply, ServiceError> {
         self.says()?;
         let with_phone = context.envelope.org.is_none();
-        Ok(match request.operation() {
-            Operation::History | Operation::MeHistory => QueryReply::History(history()),
-            _ => QueryReply::Get(Box::new(user(with_phone))),
+        let lists = [Operation::History, Operation::MeHistory];
+        Ok(match lists.contains(&request.operation()) {
+            true => QueryReply::History(history()),
+            false => QueryReply::Get(Box::new(user(with_phone))),
         })
     }
 }
