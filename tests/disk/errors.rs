@@ -16,6 +16,8 @@ const FAULTS: &[&str] = &[
     "enospc:write:data/*:",
     "eio:sync:data/log/*:",
     "eio:[clru]*:data/*:",
+    "eio:read:data/*:",
+    "short:read:data/*:/",
 ];
 
 /// How often a kind of error was armed, and how often it came due.
