@@ -283,6 +283,15 @@ fn what_a_killed_compaction_replaced_goes_only_once_its_name_is_durable() {
     }
 }
 
+/// Killed after the rename of a segment that stands for itself alone, so that there is nothing to remove:
+/// the next start did not see to the name, and the power cut after it took it back.
+#[test]
+fn what_a_start_saw_as_dropped_by_a_killed_compaction_does_not_come_back() {
+    for seed in [45_557, 53_913] {
+        run_case(seed, Variant::Right).unwrap();
+    }
+}
+
 #[test]
 fn the_check_catches_a_log_that_acknowledges_before_the_sync() {
     assert_caught(Variant::AcknowledgesBeforeTheSync);
