@@ -9,6 +9,7 @@ use futures::{StreamExt, stream};
 use profile_messages::subject::EVENT_STREAM;
 use profile_tests::caller::{Caller, Identity, token};
 use profile_tests::nats_server::{NatsServer, NatsUser};
+use profile_tests::promises::client::answered;
 use profile_tests::service::Service;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -189,7 +190,7 @@ impl World {
         let caller = self.observer.with_token(&self.token.borrow().clone());
         self.runtime.block_on(async {
             let told = stream::iter(users).map(|user| {
-                let got = caller.call("get", json!({"userId": user.id}));
+                let got = answered(&caller, "get", json!({"userId": user.id}));
                 async move { user.is_told(&got.await) }
             });
             let told: Vec<_> = told.buffer_unordered(READS_AT_ONCE).collect().await;
