@@ -32,8 +32,10 @@ fn a_full_disk_refuses_writes_serves_reads_and_goes_on_with_space() {
     world.tell(|signal| signal.stop = true);
     world.join(clients);
     for time in 0..times {
-        full_once(&mut world, &disk, &mut run, time)
-            .unwrap_or_else(|broken| panic!("time {time} of SEED={seed}: {broken}"));
+        full_once(&mut world, &disk, &mut run, time).unwrap_or_else(|broken| {
+            let log = world.service.log();
+            panic!("time {time} of SEED={seed}: {broken}\n{log}")
+        });
     }
     world.service.signal(Signal::TERM);
     run.until(|_| false);

@@ -82,7 +82,8 @@ fn run(world: &mut World, started: Instant, length: Duration) -> Vec<Sample> {
             next_token += TOKEN_EVERY;
         }
         if elapsed >= next_fault {
-            let fault = Fault::of_turn(faults, elapsed < length / 4);
+            // By the second quarter, which memory is judged from, everything is to be full again.
+            let fault = Fault::of_turn(faults, elapsed < length / 8);
             world.tally.fault(fault.name());
             fault.happen(world);
             faults += 1;

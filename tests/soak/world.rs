@@ -28,14 +28,16 @@ const WORKERS: u64 = 8;
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
 const END_WITHIN: Duration = Duration::from_secs(300);
 const READS_AT_ONCE: usize = 16;
-/// Small caches, so that they are full early; small segments, so that many are filled.
+/// Small caches, so that they are full early; small segments, so that many are filled; a history that is
+/// soon longer than what is kept, on a slow machine too.
 const LONG: &str = r#"
 [log]
-segment_bytes = 16_777_216
+segment_bytes = 4_194_304
 [view]
 cache_bytes = 16_777_216
 [compaction]
 interval_s = 20
+history_changes_kept = 32
 [auth.roles]
 ORG_OWNER = ["user.read", "user.write", "events.read"]
 "#;
@@ -204,7 +206,7 @@ impl World {
             is_complete("the consumer", &consumed, &versions)?;
             load.stop_replay.send_replace(true);
             let replayed = timeout(END_WITHIN, load.replay).await;
-            let replayed = replayed.map_err(|_| "replay has no end")?;
+            let replayed = replayed.map_err(|_| "replay has no end, or nothing was thrown away")?;
             let (passes, replayed) = replayed.map_err(|error| error.to_string())?;
             // Who was removed before the list is on it no more.
             let mut versions = versions;
