@@ -69,8 +69,8 @@ soak: ## an hour of mixed load with faults, and a million requests that time out
 	MINUTES=$${MINUTES:-60} cargo test --locked --profile=checks -p profile-tests --test soak -- --nocapture
 
 netfaults: ## 200 faults of a real nats-server and of the lines to it (FAULTS=N, SEED=N replays, ONLY=Forged)
-	cargo build --locked --bins
-	FAULTS=$${FAULTS:-200} cargo test --locked -p profile-tests --test netfaults -- --nocapture
+	cargo build --profile checks --locked --bins
+	FAULTS=$${FAULTS:-200} cargo test --profile checks --locked -p profile-tests --test netfaults -- --nocapture
 
 bad-disk: ## the real process while each of 200 calls fails in every way (CALLS=N), and 50 full disks (FULL_DISKS=N, SEED=N)
 	cargo build --profile checks --locked --bins

@@ -17,10 +17,21 @@ pub(crate) enum End {
     ByRule,
     /// SIGTERM, some answers after the start; rules with an `@` count from there.
     Stopped,
+    /// SIGKILL, some answers after the start.
+    Killed,
     /// SIGTERM some answers after a rule came due, unless the process must end by itself.
     StoppedAfterFault,
     /// The same with SIGKILL.
     KilledAfterFault,
+}
+
+impl End {
+    fn signal(self) -> Signal {
+        match self {
+            End::Killed | End::KilledAfterFault => Signal::KILL,
+            End::ByRule | End::Stopped | End::StoppedAfterFault => Signal::TERM,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -104,11 +115,11 @@ impl Life {
         let clients = world.load(&format!("s{}", self.seed));
         match self.end {
             End::ByRule => run.until(|_| false),
-            End::Stopped => {
+            End::Stopped | End::Killed => {
                 let enough = acked(world) + ANSWERS;
                 run.until(|_| acked(world) >= enough);
                 disk.arm();
-                world.service.signal(Signal::TERM);
+                world.service.signal(self.end.signal());
             }
             End::StoppedAfterFault | End::KilledAfterFault => {
                 let enough = acked(world) + ANSWERS_WITHOUT_FAULT_MAX;
@@ -121,10 +132,7 @@ impl Life {
                 let enough = answers(world) + ANSWERS_AFTER_FAULT;
                 run.until(|_| answers(world) >= enough);
                 run.is_signalled = !run.is_over;
-                world.service.signal(match self.end {
-                    End::KilledAfterFault => Signal::KILL,
-                    End::ByRule | End::Stopped | End::StoppedAfterFault => Signal::TERM,
-                });
+                world.service.signal(self.end.signal());
             }
         }
         run.until(|_| false);

@@ -5,8 +5,14 @@ use profile_tests::promises::world::{World, number, seed};
 use crate::life::{End, Life};
 use crate::shim::Power;
 
-/// Actors come and go all the time.
-const PASSIVATING: &str = "[actors]\nidle_passivation_ms = 100\nlive_actors_max = 40\n";
+/// Actors come and go all the time, and say so.
+const PASSIVATING: &str = r#"
+[actors]
+idle_passivation_ms = 100
+live_actors_max = 40
+[telemetry]
+filter = "info,profile::gateway=trace"
+"#;
 
 struct Point {
     name: &'static str,
@@ -46,7 +52,7 @@ const POINTS: &[Point] = &[
     ),
     point(
         "before the segment has its name",
-        "kill-before:rename:data/log/*",
+        "kill-before:rename:data/log/next.tmp",
         1,
     ),
     point(
@@ -75,7 +81,12 @@ const POINTS: &[Point] = &[
         "kill-after:write:data/current/*",
         12,
     ),
-    point("while actors are passivated", "kill-after:*:*", 300),
+    point(
+        "when an actor is passivated",
+        "kill-before:say:*\"passivated\"*",
+        60,
+    ),
+    point("while actors come and go", "kill-after:*:*", 300),
     point("in a start", "kill-before:*:*", 25),
     Point {
         name: "in a shutdown",
@@ -91,9 +102,8 @@ const POINTS: &[Point] = &[
     },
 ];
 
-/// The kill before leaves a segment half empty: that is rewritten a second after the start.
+/// Each after a life that leaves something to compact: it is rewritten a second after the start.
 const COMPACTION_POINTS: &[Point] = &[
-    point("before it compacts", "kill-after:write:data/log/*.seg", 40),
     point(
         "while a segment is compacted",
         "kill-after:write:data/log/compact.tmp",
@@ -114,20 +124,41 @@ const COMPACTION_POINTS: &[Point] = &[
         "kill-after:rename:data/log/compact.tmp",
         1,
     ),
+    point(
+        "before what it stands for is deleted",
+        "kill-before:unlink:data/log/*.seg",
+        1,
+    ),
 ];
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_a_named_point() {
-    killed_at(POINTS, PASSIVATING);
+    killed_at(POINTS, PASSIVATING, |_| Ok(()));
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_process_is_killed_while_it_compacts() {
-    killed_at(COMPACTION_POINTS, "");
+    killed_at(COMPACTION_POINTS, "", leave_to_compact);
 }
 
-/// `extra` is configuration (TOML, whole sections).
-fn killed_at(points: &[Point], extra: &str) {
+/// Two segments that are almost empty. A start after a kill begins a new one, a start after a stop goes on
+/// in the last, which may be nearly full: so there is a kill before as well.
+fn leave_to_compact(world: &mut World) -> Result<(), String> {
+    world.service.start_again();
+    world.service.kill();
+    let life = Life {
+        rules: String::new(),
+        seed: world.below(u64::MAX),
+        power: Power::Stays,
+        end: End::Killed,
+    };
+    life.live(world)?;
+    world.service.kill();
+    Ok(())
+}
+
+/// `extra` is configuration (TOML, whole sections); `before` is done before each point.
+fn killed_at(points: &[Point], extra: &str, before: impl Fn(&mut World) -> Result<(), String>) {
     let (rounds, seed) = (number("POINT_ROUNDS").unwrap_or(1), seed());
     eprintln!("{rounds} rounds of {} points, SEED={seed}", points.len());
     let (mut late, mut may_be_late) = (0, 0);
@@ -136,7 +167,8 @@ fn killed_at(points: &[Point], extra: &str) {
         world.service.start_again();
         assert!(world.service.stop().success());
         for point in points {
-            let fault = kill_at(&mut world, point)
+            let fault = before(&mut world)
+                .and_then(|()| kill_at(&mut world, point))
                 .unwrap_or_else(|broken| panic!("round {round} of SEED={seed}: {broken}"));
             late += u64::from(fault.is_none());
             may_be_late += u64::from(point.end == End::Stopped);
@@ -157,7 +189,7 @@ fn killed_at(points: &[Point], extra: &str) {
 /// What the shim says of the kill, if it came before the end.
 fn kill_at(world: &mut World, point: &Point) -> Result<Option<String>, String> {
     let armed = match point.end {
-        End::ByRule | End::StoppedAfterFault | End::KilledAfterFault => "",
+        End::ByRule | End::Killed | End::StoppedAfterFault | End::KilledAfterFault => "",
         End::Stopped => "@",
     };
     let call = 1 + world.below(point.calls_max);

@@ -81,8 +81,11 @@ async fn nothing_that_happens_to_the_bus_loses_repeats_or_forges_an_event() {
         known.again,
         known.replayed
     );
-    let cuts = longest.get(&Fault::CutBeforeAck).map_or(0, |it| it.times);
+    let times = |fault| longest.get(&fault).map_or(0, |it| it.times);
+    let cuts = times(Fault::CutBeforeAck);
     assert!(world.proxy.counts().acks_withheld >= u64::from(cuts));
+    // On a slow machine a single one may keep up with what little there is.
+    assert!(world.slow_consumers_closed >= times(Fault::SlowConsumer) / 2);
 }
 
 /// One fault, from a service that is well to a service that is well.

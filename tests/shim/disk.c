@@ -10,12 +10,13 @@
  *   DISK_BOOT_ID  a file that is read in place of the kernel's boot id: a power cut is a reboot
  *
  * A rule is action:kind:pattern:when; several are separated by spaces. Pattern: fnmatch on the path below
- * the root. Kind (fnmatch too): write length sync syncdir create rename unlink mkdir rmdir exit. When: 5 =
- * at the 5th call that fits, /5 = at every 5th, @ before it = counted only while armed. Action:
+ * the root. Kind (fnmatch too): write length sync syncdir create rename unlink mkdir rmdir exit; only by
+ * their whole names: read, and say, a line on standard error with the line in place of the path. When:
+ * 5 = at the 5th call that fits, /5 = at every 5th, @ before it = counted only while armed. Action:
  *   kill-before kill-after   SIGKILL, before or after the call
  *   cut                      the power goes in the middle of the call; a sync has not happened
  *   eio enospc               the call fails and has done nothing
- *   short torn               half is written: as a success, or with EIO
+ *   short torn               half is written or read: as a success, or with EIO
  *   lie                      a sync that says it happened and did not
  */
 #define _GNU_SOURCE
@@ -44,12 +45,23 @@ static long written(int fd, const void *bytes, size_t length, off_t at)
     return syscall(SYS_pwrite64, fd, bytes, length, at);
 }
 
+/* A line on standard error. Without its end, if it is a very long one: rules are about its beginning. */
+static ssize_t said(const char *line, size_t length)
+{
+    char words[1024];
+    snprintf(words, sizeof words, "%.*s", (int)(length < sizeof words ? length : sizeof words), line);
+    enum action action = begin("say", words, NULL);
+    return end(action, written(STDERR_FILENO, line, length, -1));
+}
+
 /* `at` < 0: where the file stands. */
 static ssize_t write_one(int fd, const void *bytes, size_t length, off_t at)
 {
     char path[PATH_MAX];
     struct stat found;
     const char *below = ours(fd, path, &found);
+    if (below == NULL && fd == STDERR_FILENO && model.root[0] != 0)
+        return said(bytes, length);
     if (below == NULL)
         return written(fd, bytes, length, at);
     enum action action = begin("write", below, NULL);
@@ -106,6 +118,38 @@ ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) { return writ
 ssize_t writev(int fd, const struct iovec *parts, int count) { return write_many(fd, parts, count, -1); }
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) { return write_many(fd, parts, count, at); }
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t at) { return write_many(fd, parts, count, at); }
+
+/* Reads. */
+
+static long got(int fd, void *bytes, size_t length, off_t at)
+{
+    if (at < 0)
+        return syscall(SYS_read, fd, bytes, length);
+    return syscall(SYS_pread64, fd, bytes, length, at);
+}
+
+/* `at` < 0: where the file stands. */
+static ssize_t read_one(int fd, void *bytes, size_t length, off_t at)
+{
+    char path[PATH_MAX];
+    struct stat found;
+    load();
+    const char *below = reads_count() ? ours(fd, path, &found) : NULL;
+    if (below == NULL)
+        return got(fd, bytes, length, at);
+    enum action action = begin("read", below, NULL);
+    if (fails(action) || action == TORN) {
+        errno = EIO;
+        return end(NOTHING, -1);
+    }
+    if (action == SHORT && length > 1)
+        length /= 2;
+    return end(action, got(fd, bytes, length, at));
+}
+
+ssize_t read(int fd, void *bytes, size_t length) { return read_one(fd, bytes, length, -1); }
+ssize_t pread64(int fd, void *bytes, size_t length, off_t at) { return read_one(fd, bytes, length, at); }
+ssize_t pread(int fd, void *bytes, size_t length, off_t at) { return read_one(fd, bytes, length, at); }
 
 /* Lengths. */
 

@@ -110,7 +110,7 @@ impl Wish {
                     email: Some("a@b".to_owned()),
                     is_email_verified: None,
                 })),
-                phone: None,
+                ..CreateBody::default()
             }),
             Change::Update(fields) => CommandRequest::Update {
                 user_id,

@@ -26,7 +26,7 @@ const IN_TURN: [Fault; 4] = [
 
 impl Fault {
     /// The fault number `number`. A service that is killed every few minutes has no memory to grow: so
-    /// that is done in the first quarter (`is_early`) only, and once at the end.
+    /// that is done early (`is_early`) only, and once at the end.
     pub(crate) fn of_turn(number: usize, is_early: bool) -> Fault {
         let fault = IN_TURN[number % IN_TURN.len()];
         match fault == Fault::KillService && !is_early {

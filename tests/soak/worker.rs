@@ -18,9 +18,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Three minutes and more of silence.
 const ATTEMPTS_MAX: u32 = 10_000;
-/// Users of one worker that exist at a time. From then on few are made and removed: the service keeps in
-/// memory what it has looked at lately, removed users too, so their number must stay as it is.
-const USERS_MAX: usize = 150;
 const RARE: u64 = 50;
 /// Commands of a user that are repeated; the service remembers twice as many.
 const REPEATED_MAX: usize = 8;
@@ -54,6 +51,8 @@ pub(crate) struct Worker {
     pub(crate) tally: Arc<Tally>,
     pub(crate) pause_between: Duration,
     pub(crate) until: Instant,
+    /// That exist at a time.
+    pub(crate) users_max: usize,
     pub(crate) users: Vec<User>,
     pub(crate) removed: Vec<User>,
     /// For names and keys.
@@ -80,7 +79,9 @@ impl Worker {
         }
         let chosen = self.below(self.users.len() as u64) as usize;
         match self.below(100) {
-            0..5 if self.users.len() < USERS_MAX || self.below(RARE) == 0 => self.create().await,
+            0..5 if self.users.len() < self.users_max || self.below(RARE) == 0 => {
+                self.create().await
+            }
             0..30 => self.change(chosen, "update").await,
             30..45 => self.change(chosen, "patch").await,
             45..80 => self.get(chosen).await,
@@ -92,7 +93,7 @@ impl Worker {
     }
 
     async fn create(&mut self) {
-        if self.users.len() >= USERS_MAX {
+        if self.users.len() >= self.users_max {
             let oldest = self.below(self.users.len() as u64) as usize;
             self.remove(oldest).await;
         }

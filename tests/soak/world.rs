@@ -9,6 +9,7 @@ use futures::{StreamExt, stream};
 use profile_messages::subject::EVENT_STREAM;
 use profile_tests::caller::{Caller, Identity, token};
 use profile_tests::nats_server::{NatsServer, NatsUser};
+use profile_tests::promises::client::answered;
 use profile_tests::service::Service;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -27,23 +28,42 @@ const WORKERS: u64 = 8;
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
 const END_WITHIN: Duration = Duration::from_secs(300);
 const READS_AT_ONCE: usize = 16;
-/// Small caches, so that they are full early; small segments, so that many are filled.
-const CONFIG: &str = r#"
+/// Small caches, so that they are full early; small segments, so that many are filled; a history that is
+/// soon longer than what is kept, on a slow machine too.
+const LONG: &str = r#"
 [log]
-segment_bytes = 16_777_216
+segment_bytes = 4_194_304
 [view]
 cache_bytes = 16_777_216
 [compaction]
 interval_s = 20
+history_changes_kept = 32
 [auth.roles]
 ORG_OWNER = ["user.read", "user.write", "events.read"]
 "#;
+/// What is kept for an hour is thrown away within seconds.
+const SHORT: &str = r#"
+[log]
+segment_bytes = 1_048_576
+group_bytes_max = 1_048_576
+[compaction]
+interval_s = 1
+history_changes_kept = 1
+[auth.roles]
+ORG_OWNER = ["user.read", "user.write", "events.read"]
+"#;
+/// Users of one worker that exist at a time. From then on few are made and removed: the service keeps in
+/// memory what it has looked at lately, removed users too, so their number must stay as it is.
+const USERS_MAX: usize = 150;
+/// So few that each has more changes than are kept.
+const USERS_MAX_SHORT: usize = 2;
 
 pub(crate) struct World {
     pub(crate) service: Service,
     pub(crate) server: NatsServer,
     pub(crate) runtime: Runtime,
     pub(crate) tally: Arc<Tally>,
+    users_max: usize,
     token: watch::Sender<String>,
     observer: Caller,
     stream: jetstream::Context,
@@ -63,13 +83,18 @@ fn owner() -> Identity {
 }
 
 impl World {
-    pub(crate) fn new() -> World {
+    pub(crate) fn new(is_short: bool) -> World {
+        let (config, users_max) = match is_short {
+            true => (SHORT, USERS_MAX_SHORT),
+            false => (LONG, USERS_MAX),
+        };
         let (runtime, server) = NatsServer::start_with_runtime();
-        let service = Service::start(&server, CONFIG);
+        let service = Service::start(&server, config);
         let observer = runtime.block_on(Caller::connect(&server, &service, &owner()));
         let stream = async { jetstream::new(server.connect(NatsUser::Consumer).await) };
         let stream = runtime.block_on(stream);
         World {
+            users_max,
             token: watch::Sender::new(token(&service, &owner())),
             tally: Arc::new(runtime.block_on(async { Tally::new() })),
             stream,
@@ -93,6 +118,7 @@ impl World {
                 tally: Arc::clone(&self.tally),
                 pause_between: Duration::from_secs(1) * WORKERS as u32 / rate as u32,
                 until,
+                users_max: self.users_max,
                 users: Vec::new(),
                 removed: Vec::new(),
                 count: 0,
@@ -166,7 +192,7 @@ impl World {
         let caller = self.observer.with_token(&self.token.borrow().clone());
         self.runtime.block_on(async {
             let told = stream::iter(users).map(|user| {
-                let got = caller.call("get", json!({"userId": user.id}));
+                let got = answered(&caller, "get", json!({"userId": user.id}));
                 async move { user.is_told(&got.await) }
             });
             let told: Vec<_> = told.buffer_unordered(READS_AT_ONCE).collect().await;
@@ -176,15 +202,18 @@ impl World {
             load.wanted.send_replace(Some(versions.clone()));
             let consumed = timeout(END_WITHIN, load.consumer).await;
             let consumed = consumed.map_err(|_| "the consumer has no end")?;
-            is_complete(
-                "the consumer",
-                &consumed.map_err(|e| e.to_string())?,
-                &versions,
-            )?;
+            let consumed = consumed.map_err(|error| error.to_string())?;
+            is_complete("the consumer", &consumed, &versions)?;
             load.stop_replay.send_replace(true);
             let replayed = timeout(END_WITHIN, load.replay).await;
-            let replayed = replayed.map_err(|_| "replay has no end")?;
+            let replayed = replayed.map_err(|_| "replay has no end, or nothing was thrown away")?;
             let (passes, replayed) = replayed.map_err(|error| error.to_string())?;
+            // Who was removed before the list is on it no more.
+            let mut versions = versions;
+            versions.retain(|user, _| {
+                let removed_at = consumed.removed_at.get(user);
+                removed_at.is_none_or(|removed_at| replayed.listed_at < Some(*removed_at))
+            });
             is_complete("replay", &replayed, &versions)?;
             Ok(passes)
         })

@@ -36,6 +36,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
         &[
             "transport/nats",
             "transport/micro",
+            // Decodes NATS headers for fuzzing.
+            "transport/testkit",
             "commit_log/jetstream",
             "relay",
             "app",

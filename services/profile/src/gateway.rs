@@ -161,6 +161,7 @@ impl Gateway {
     fn passivate(&mut self, user: &UserId) {
         self.forget(user);
         self.counts.passivations.fetch_add(1, Ordering::Relaxed);
+        tracing::trace!(%user, "passivated");
     }
 
     fn forget(&mut self, user: &UserId) {

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use profile_tests::caller::{Caller, new_user};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 const CLIENTS: usize = 4;
 const USERS_OF_A_CLIENT: usize = 3;
 const ANSWERS_BETWEEN: u64 = 120;
+/// Far more than that many answers take on a busy machine.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The last version of each user that was acknowledged.
 pub(super) type Acked = BTreeMap<String, u64>;
@@ -55,7 +59,8 @@ impl Load {
     pub(super) async fn goes_on(&self) {
         let mut answers = self.answers.subscribe();
         let enough = *answers.borrow() + ANSWERS_BETWEEN;
-        answers.wait_for(|now| *now >= enough).await.unwrap();
+        let answered = timeout(ANSWERED_WITHIN, answers.wait_for(|now| *now >= enough)).await;
+        answered.expect("the load goes on").unwrap();
     }
 
     pub(super) fn acked(&self) -> Acked {
@@ -65,7 +70,8 @@ impl Load {
     pub(super) async fn stop(self) -> Acked {
         self.stop.send_replace(true);
         for client in self.clients {
-            client.await.unwrap();
+            let ended = timeout(ANSWERED_WITHIN, client).await;
+            ended.expect("a client ends with its round").unwrap();
         }
         self.acked.lock().unwrap().clone()
     }

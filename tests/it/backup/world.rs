@@ -15,12 +15,13 @@ use profile_tests::caller::{Caller, Identity};
 use profile_tests::nats_server::{NatsServer, NatsUser, ServerOptions};
 use profile_tests::service::{Service, binary};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 const ORG: &str = "zoo";
 /// Segments as small as they may be, so that some are sealed meanwhile.
 const SMALL_SEGMENTS: &str = "[log]\nsegment_bytes = 1_048_576\ngroup_bytes_max = 65_536\n";
 const SILENCE: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) struct World {
     pub(super) service: Service,
@@ -191,8 +192,30 @@ impl World {
         stream.cached_info().state.last_sequence
     }
 
-    /// The first `count` events of the stream, waited for.
+    /// Waits until so many messages were sent to the stream, erased or not.
+    pub(super) async fn stream_reaches(&self, last: u64) {
+        let reached = async {
+            let mut look = interval(LOOK);
+            while self.stream_last().await < last {
+                look.tick().await;
+            }
+        };
+        timeout(SILENCE, reached).await.expect("the relay goes on");
+    }
+
+    /// The first `count` events of the stream, waited for. Only where nobody was removed: such a user's
+    /// earlier events are erased, sooner or later.
     pub(super) async fn events(&self, count: usize) -> Vec<CloudEvent> {
+        self.events_while(|events| events.len() < count).await
+    }
+
+    /// The events of the stream up to the one of this id, waited for.
+    pub(super) async fn events_through(&self, id: &str) -> Vec<CloudEvent> {
+        self.events_while(|events| events.last().is_none_or(|event| event.id != id))
+            .await
+    }
+
+    async fn events_while(&self, more: impl Fn(&[CloudEvent]) -> bool) -> Vec<CloudEvent> {
         let jetstream = jetstream::new(self.server.connect(NatsUser::Consumer).await);
         let stream = jetstream.get_stream_no_info(EVENT_STREAM).await.unwrap();
         let config = pull::Config {
@@ -202,7 +225,7 @@ impl World {
         let consumer = stream.create_consumer(config).await.unwrap();
         let mut messages = consumer.messages().await.unwrap();
         let mut events = Vec::new();
-        while events.len() < count {
+        while more(&events) {
             let message = timeout(SILENCE, messages.next()).await.expect("an event");
             let message = message.unwrap().unwrap();
             message.ack().await.unwrap();

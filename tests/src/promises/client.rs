@@ -18,6 +18,8 @@ use super::check::Acked;
 const COMMANDS_PER_USER_MAX: usize = 16;
 const USERS_AT_ONCE: usize = 6;
 const REPEATED_AT_ONCE: usize = 16;
+/// Ten seconds each.
+const ATTEMPTS_MAX: usize = 6;
 
 /// One command; its key is the display name it writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,7 +224,8 @@ pub async fn repeat(
     commands: &[Command],
 ) -> Result<Vec<(Command, Acked)>, String> {
     let repeated = stream::iter(commands.to_vec()).map(|command| async move {
-        let answer = send(caller, &command).await.expect("the service is up");
+        let keyed = caller.with("Idempotency-Key", &command.key);
+        let answer = answered(&keyed, command.operation, command.body()).await;
         if answer.status.is_some() {
             return Err(format!("{command:?} again: {}", answer.body));
         }
@@ -241,6 +244,20 @@ pub fn offer(pool: &Pool, command: &Command) {
     if command.operation == "create" {
         pool.push((command.user.clone(), 1));
     }
+}
+
+/// The answer, of a service that is up. NATS loses what it sends to a process that it does not know to be
+/// dead yet, and on a starved machine that takes a while: so ask again, as every client must. `operation` is
+/// a query, or `caller` has a key.
+pub async fn answered(caller: &Caller, operation: &str, body: Value) -> Answer {
+    for _ in 0..ATTEMPTS_MAX {
+        match caller.try_call(operation, body.clone()).await {
+            Ok(answer) => return answer,
+            Err(error) if error.kind() == RequestErrorKind::TimedOut => {}
+            Err(error) => panic!("{operation}: {error}"),
+        }
+    }
+    panic!("{operation} is not answered")
 }
 
 async fn send(caller: &Caller, command: &Command) -> Result<Answer, RequestErrorKind> {

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::check::{Change, SeenEvent, Told, Users};
+use super::client::answered;
 
 const READS_AT_ONCE: usize = 16;
 /// Fewer than there are users, so that there is more than one page.
@@ -30,13 +31,13 @@ pub async fn users(caller: &Caller, users: BTreeSet<String>) -> Users {
 }
 
 async fn user_now(caller: &Caller, user: &str) -> Told {
-    let got = caller.call("get", json!({"userId": user})).await;
+    let got = answered(caller, "get", json!({"userId": user})).await;
     if got.status == Some(404) {
         return Told::default();
     }
     let got: GetReply = serde_json::from_value(got.ok()).expect("the reply of get");
     let body = json!({"userId": user, "limit": 1000});
-    let history = caller.call("history", body).await.ok();
+    let history = answered(caller, "history", body).await.ok();
     let history: HistoryReply = serde_json::from_value(history).expect("the reply of history");
     assert!(history.next_cursor.is_none(), "few changes per user");
     let changes = history.changes.into_iter().rev().map(|change| {
@@ -71,7 +72,7 @@ pub async fn listed(caller: &Caller) -> Result<BTreeMap<String, u64>, String> {
         if let Some(cursor) = cursor {
             body["cursor"] = json!(cursor);
         }
-        let page = caller.call("list", body).await.ok();
+        let page = answered(caller, "list", body).await.ok();
         let page: ListReply = serde_json::from_value(page).expect("the reply of list");
         for user in page.users {
             let (user, version) = (user.user_id, user.details.sequence);

@@ -176,9 +176,10 @@ pub(super) fn list(dir: &DataDir, log_dir: &Path) -> Result<Vec<SegmentHeader>, 
         check_elder(headers.last(), &header, path)?;
         headers.push(header);
     }
-    if !left_over.is_empty() {
+    if !left_over.is_empty() || headers.iter().any(|it| it.compacted.is_some()) {
         // The names that were found may be in memory only: a process was killed before it made that of a
-        // compacted segment durable. What it stands for must not go first.
+        // compacted segment durable. What it stands for must not go first; and what is seen to be dropped
+        // must not come back with a power cut, when the stream has a placeholder for it.
         fs.sync_dir(log_dir).map_err(failed)?;
     }
     for path in &left_over {

@@ -74,8 +74,10 @@ pub fn connect(data: &[u8]) {
     let uri = Uri::try_from(call.rpc_path()).expect("a path");
     let mut request = request(Method::POST, uri, rest);
     if !request.headers().contains_key(CONTENT_TYPE) {
-        let types = ["application/json", "application/proto"];
-        let chosen = HeaderValue::from_static(types[usize::from(encoding == b'P')]);
+        let chosen = HeaderValue::from_static(match encoding {
+            b'P' => "application/proto",
+            _ => "application/json",
+        });
         request.headers_mut().insert(CONTENT_TYPE, chosen);
     }
     let secret = Secret::of(&request, rest);
@@ -110,9 +112,10 @@ pub fn grpc_web(data: &[u8]) {
         *request.body_mut() = Full::new(wire.into());
     }
     if !request.headers().contains_key(CONTENT_TYPE) {
-        let is_text = matches!(framing, b'T' | b't');
-        let types = ["application/grpc-web+proto", "application/grpc-web-text"];
-        let chosen = HeaderValue::from_static(types[usize::from(is_text)]);
+        let chosen = HeaderValue::from_static(match framing {
+            b'T' | b't' => "application/grpc-web-text",
+            _ => "application/grpc-web+proto",
+        });
         request.headers_mut().insert(CONTENT_TYPE, chosen);
     }
     let secret = Secret::of(&request, rest);

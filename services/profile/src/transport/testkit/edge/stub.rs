@@ -124,9 +124,8 @@ impl Funnel for Stub {
     ) -> Result<QueryReply, ServiceError> {
         self.says()?;
         let with_phone = context.envelope.org.is_none();
-        let operation = request.operation();
-        let of_changes = [Operation::History, Operation::MeHistory].contains(&operation);
-        Ok(match of_changes {
+        let lists = [Operation::History, Operation::MeHistory];
+        Ok(match lists.contains(&request.operation()) {
             true => QueryReply::History(history()),
             false => QueryReply::Get(Box::new(user(with_phone))),
         })
