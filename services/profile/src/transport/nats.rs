@@ -13,8 +13,6 @@ mod ingress;
 pub(crate) mod reply_rule;
 mod requests;
 mod shutdown;
-#[cfg(feature = "testkit")]
-pub(super) mod testkit;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -3,7 +3,6 @@
 //! `fuzz/` runs these under libFuzzer, `tests/fuzz` replays the kept inputs. A panic in here is a finding.
 //! Inputs begin with a letter or a line that chooses, so that corpora can be read and written by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test, kept where all can use it
-#![allow(clippy::indexing_slicing)]
 
 mod edge;
 mod headers;

@@ -1,5 +1,7 @@
 //! Request headers, over NATS and over HTTP.
 
+use std::str::FromStr;
+
 use profile_messages::envelope::{
     AUTHORIZATION, DEADLINE_MS, DEADLINE_MS_MAX, EXPECTED_VERSION, Envelope, IDEMPOTENCY_KEY,
     IDEMPOTENCY_KEY_LENGTH_MAX, ZITADEL_ORG,
@@ -9,15 +11,23 @@ use super::{MARKER, nats_answer_is_whole};
 use crate::error::ServiceError;
 use crate::transport::api::Call;
 use crate::transport::exchange::headers as http_headers;
-use crate::transport::nats;
+use crate::transport::nats::decode;
 
 /// Lines of `name: value`, read as NATS headers and as HTTP headers.
 pub fn headers(data: &[u8]) {
+    let mut nats = async_nats::HeaderMap::new();
     let mut http = http::HeaderMap::new();
     for (name, value) in lines(data) {
+        if let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) {
+            let name = async_nats::HeaderName::from_str(name);
+            let value = async_nats::HeaderValue::from_str(value);
+            if let (Ok(name), Ok(value)) = (name, value) {
+                nats.append(name, value);
+            }
+        }
         append(&mut http, name, value);
     }
-    judge(nats::testkit::envelope(lines(data)));
+    judge(decode::envelope(Some(&nats)));
     // The words of HTTP name what is unreadable: any name, lower case there.
     match http_headers::envelope(&http) {
         Ok(mut envelope) => {

@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::transport::exchange::Response;
 
-/// Every status that this service knows (zitadel-api §5.2, RFC 9110 for 304, 405, 412, 415).
+/// Every status that this service knows (zitadel-api §5.2, RFC 9110 for 304, 405, 408, 412, 415).
 const STATUSES: [u16; 16] = [
-    200, 304, 400, 401, 403, 404, 405, 409, 412, 415, 429, 500, 501, 503, 504, 204,
+    200, 304, 400, 401, 403, 404, 405, 408, 409, 412, 415, 429, 500, 501, 503, 504,
 ];
 
 /// Whether `code` in an error's body is a number, as in REST, or a name, as in Connect.
