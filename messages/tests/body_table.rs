@@ -168,7 +168,7 @@ fn a_lone_surrogate_is_refused() {
     assert_eq!(update(pair), Ok(named("😀")));
 }
 
-/// Found by fuzzing: serde_json does not look into what is ignored.
+/// Found while the fuzz targets were written: serde_json does not look into what is ignored.
 #[test]
 fn a_lone_surrogate_is_refused_in_an_ignored_field_too() {
     for ignored in [

@@ -181,7 +181,7 @@ fn a_password_is_known_and_not_kept() {
     assert!(!command.drops_password());
 }
 
-/// Found by the fuzz targets: `id` is v1's name of the field, and v1 reads have no body over JSON.
+/// Found while the fuzz targets were written: `id` is v1's name of the field, and v1 reads have no body over JSON.
 #[test]
 fn a_read_over_connect_names_its_user_as_its_proto_does() {
     for (body, named) in [
