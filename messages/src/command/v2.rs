@@ -3,9 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::json::{
-    Message, Sent, WireGender, sent_list, sent_message, sent_optional_text, sent_text,
-};
+use crate::json::{Message, Sent, WireGender, sent_list, sent_message, sent_optional_text};
 
 /// `SetHumanProfile`, and the profile of `UpdateUserRequest.Human`, whose fields may all be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -101,7 +99,8 @@ pub struct UpdateUserHumanBody {
 pub struct OrganizationBody {
     #[serde(alias = "org_id")]
     pub org_id: Option<String>,
-    #[serde(alias = "org_domain", deserialize_with = "sent_text")]
+    /// A member of a oneof was sent also when it is empty.
+    #[serde(alias = "org_domain", deserialize_with = "sent_optional_text")]
     pub org_domain: Option<Sent>,
 }
 

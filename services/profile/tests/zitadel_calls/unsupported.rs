@@ -178,9 +178,9 @@ fn an_empty_text_or_list_asks_for_nothing() {
         world.has_gigi().await;
         for (make, valid, place, value) in rows() {
             let nothing = match value {
-                // An `optional` text was sent, also when it is empty.
+                // An `optional` text, and a member of a oneof, was sent, also when it is empty.
                 Value::String(_)
-                    if ["/username", "totpSecret"]
+                    if ["/username", "totpSecret", "orgDomain"]
                         .iter()
                         .any(|it| place.ends_with(it)) =>
                 {

@@ -236,3 +236,19 @@ fn a_second_member_of_a_oneof_is_no_message() {
     let once = r#"{"human":{},"machine":null}"#;
     assert!(json::request(Call::V2UpdateUser, None, once.as_bytes()).is_ok());
 }
+
+#[test]
+fn a_member_of_a_oneof_was_sent_also_when_it_is_empty() {
+    use super::proto::zitadel::object::v2::{Organization, organization::Org};
+    let org = Some(Org::OrgDomain(String::new()));
+    let message = user::v2::AddHumanUserRequest {
+        organization: Some(Organization { org }),
+        ..Default::default()
+    };
+    let json = of_json(
+        Call::V2AddHumanUser,
+        None,
+        r#"{"organization":{"orgDomain":""}}"#,
+    );
+    assert_eq!(json, of_proto(Call::V2AddHumanUser, &message));
+}
