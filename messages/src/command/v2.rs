@@ -169,23 +169,21 @@ fn set_twice(oneof: &'static str, members: &[bool]) -> Option<&'static str> {
     (set > 1).then_some(oneof)
 }
 
+/// The same oneof of an e-mail and of a phone.
+fn verified_twice(is_verified: Option<bool>, codes: [Option<Sent>; 2]) -> Option<&'static str> {
+    let [send, give_back] = codes.map(|code| code.is_some());
+    set_twice("verification", &[is_verified.is_some(), send, give_back])
+}
+
 impl EmailBody {
     fn oneof_set_twice(&self) -> Option<&'static str> {
-        let (verified, sent) = (self.is_verified.is_some(), self.send_code.is_some());
-        set_twice(
-            "verification",
-            &[verified, sent, self.return_code.is_some()],
-        )
+        verified_twice(self.is_verified, [self.send_code, self.return_code])
     }
 }
 
 impl PhoneBody {
     fn oneof_set_twice(&self) -> Option<&'static str> {
-        let (verified, sent) = (self.is_verified.is_some(), self.send_code.is_some());
-        set_twice(
-            "verification",
-            &[verified, sent, self.return_code.is_some()],
-        )
+        verified_twice(self.is_verified, [self.send_code, self.return_code])
     }
 }
 

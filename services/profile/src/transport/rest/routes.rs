@@ -26,28 +26,27 @@ pub(in crate::transport) enum Found {
 const PREFIXES: [&str; 4] = ["/management/", "/auth/", "/v2/", "/debug/"];
 
 /// One router for each method that has calls.
-static ROUTES: LazyLock<Vec<(Method, Router<Call>)>> = LazyLock::new(|| {
-    let mut routes: Vec<(Method, Router<Call>)> = Vec::new();
+static ROUTES: LazyLock<[(Method, Router<Call>); 4]> = LazyLock::new(|| {
+    [Method::PUT, Method::GET, Method::POST, Method::PATCH].map(|method| {
+        let router = router(&method);
+        (method, router)
+    })
+});
+
+fn router(method: &Method) -> Router<Call> {
+    let mut router = Router::new();
     for call in Call::ALL {
-        let (method, path) = call.http();
-        let index = routes.iter().position(|(other, _)| *other == method);
-        let router = match index.and_then(|index| routes.get_mut(index)) {
-            Some((_, router)) => router,
-            None => {
-                routes.push((method, Router::new()));
-                match routes.last_mut() {
-                    Some((_, router)) => router,
-                    None => continue,
-                }
-            }
-        };
+        let (own, path) = call.http();
+        if own != *method {
+            continue;
+        }
         // The paths are ours and do not conflict: `every_call_is_found_at_its_path`.
         if let Err(error) = router.insert(path, call) {
             tracing::error!(%error, path, "a path cannot be served: this is a bug");
         }
     }
-    routes
-});
+    router
+}
 
 pub(in crate::transport) fn is_rest_path(path: &str) -> bool {
     PREFIXES.iter().any(|prefix| path.starts_with(prefix))
