@@ -7,12 +7,14 @@
 //! Assumed of the disk: a 512-byte sector is written whole or not at all, and a sync that returned 0
 //! has done what it says.
 
+mod answers;
 pub(crate) mod archive;
 mod compact;
 mod frame;
 mod group;
 mod next_segment;
 mod reader;
+mod recent;
 mod recovery;
 mod scan;
 mod segment;
@@ -32,7 +34,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use profile_messages::Position;
 use profile_messages::record::Record;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::{
     AppendError, Commit, CommitLog, CommitObserver, CompactError, CompactionReport, NotWritten,
@@ -244,7 +246,7 @@ impl Drop for FileLog {
 #[async_trait]
 impl CommitLog for FileLog {
     async fn append(&self, commit: Commit) -> Result<Arc<Record>, AppendError> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = answers::expected_here();
         let pending = Pending { commit, answer };
         self.send(pending).map_err(AppendError::NotWritten)?;
         match answered.await {
@@ -260,6 +262,9 @@ impl CommitLog for FileLog {
     ) -> Result<Vec<Arc<Record>>, ReadError> {
         if after >= *self.durable.borrow() {
             return Ok(Vec::new());
+        }
+        if let Some(recent) = self.reader.read_recent(after, limits) {
+            return Ok(recent);
         }
         self.read(move |reader| reader.read_after(after, limits))
             .await

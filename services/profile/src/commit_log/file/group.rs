@@ -7,6 +7,7 @@ use profile_messages::record::{HEADER_BYTES, Record};
 use profile_messages::{UserId, UserState};
 use tokio::sync::oneshot;
 
+use super::answers::{Answer, hand_out};
 use super::writer::Rolled;
 use crate::commit_log::{AppendError, Commit, Head, NotWritten};
 
@@ -18,8 +19,6 @@ pub(super) enum Work {
     /// A new segment, so that this one can be compacted.
     Roll(oneshot::Sender<Rolled>),
 }
-
-pub(super) type Answer = oneshot::Sender<Result<Arc<Record>, AppendError>>;
 
 /// A commit and who waits for it.
 #[derive(Debug)]
@@ -38,24 +37,30 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn answer_refused(self) {
-        for (answer, error) in self.refused {
-            refuse(answer, error);
-        }
+    /// After the frame with the records is durable.
+    pub(super) fn answer_all(self) {
+        let records = self.records.into_iter().map(Ok);
+        let refused = self
+            .refused
+            .into_iter()
+            .map(|(answer, error)| (answer, Err(error)));
+        hand_out(self.answers.into_iter().zip(records).chain(refused));
     }
 
     /// A conflict with a commit of this group is no conflict when the group is not written.
     pub(super) fn refuse_all(self, error: &AppendError) {
-        for answer in self.answers {
-            refuse(answer, error.clone());
-        }
-        for (answer, error) in self.refused {
-            let error = match error {
+        let refusals = self.refused.into_iter().map(|(answer, why)| {
+            let why = match why {
                 AppendError::Conflict { .. } => AppendError::NotWritten(NotWritten::Closed),
-                AppendError::NotWritten(_) | AppendError::MaybeWritten(_) => error,
+                AppendError::NotWritten(_) | AppendError::MaybeWritten(_) => why,
             };
-            refuse(answer, error);
-        }
+            (answer, Err(why))
+        });
+        let failed = self
+            .answers
+            .into_iter()
+            .map(|answer| (answer, Err(error.clone())));
+        hand_out(failed.chain(refusals));
     }
 }
 
@@ -67,9 +72,4 @@ pub(super) fn record_bytes_at_most(commit: &Commit) -> usize {
     let ids = commit.user.as_str().len() + commit.org.as_str().len();
     let who = commit.actor.len() + commit.actor_issuer.len();
     fixed + ids + commit.event.len() + who + state
-}
-
-/// Nobody may wait any more: that is no fault.
-pub(super) fn refuse(answer: Answer, error: AppendError) {
-    let _ = answer.send(Err(error));
 }

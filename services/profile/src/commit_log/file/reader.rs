@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use self::index::Index;
 use super::frame::{FrameCodec, FrameHeader, FrameKind, NotAFrame, position_of, records};
+use super::recent::Recent;
 use super::scan::FrameScanner;
 use super::segment::{HEADER_BYTES, SegmentHeader, file_name};
 use crate::commit_log::memory::ReadBudget;
@@ -30,6 +31,7 @@ pub(super) struct Reader {
     /// index always belongs to its file.
     segments: RwLock<Vec<Arc<Segment>>>,
     dropped_through: AtomicU64,
+    pub(super) recent: Recent,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,7 @@ impl Reader {
             durable,
             segments: RwLock::default(),
             dropped_through: AtomicU64::default(),
+            recent: Recent::default(),
         };
         segments
             .iter()
@@ -117,6 +120,7 @@ impl Reader {
         rename()?;
         // Before anybody can read it: who finds a hole is told so.
         self.note_dropped(header);
+        self.recent.forget_through(last);
         let covered = header.first..=last;
         let place = segments.partition_point(|segment| segment.header.first < header.first);
         segments.retain(|segment| !covered.contains(&segment.header.first));
@@ -128,6 +132,15 @@ impl Reader {
         let dropped_through = header.compacted.map_or(0, |it| it.dropped_through.0);
         self.dropped_through
             .fetch_max(dropped_through, Ordering::AcqRel);
+    }
+
+    /// What is durable after `after` when it is in memory; `None` when it must be read from files.
+    pub(super) fn read_recent(
+        &self,
+        after: Position,
+        limits: ReadLimits,
+    ) -> Option<Vec<Arc<Record>>> {
+        self.recent.between(after, *self.durable.borrow(), limits)
     }
 
     pub(super) fn read_one(&self, position: Position) -> Result<Option<Arc<Record>>, ReadError> {

@@ -114,7 +114,7 @@ impl Steps {
 
 fn queue_of(commits: Vec<Commit>) -> (VecDeque<Pending>, Vec<Outcome>) {
     let pending = |commit| {
-        let (answer, outcome) = oneshot::channel();
+        let (answer, outcome) = answers::expected_here();
         (Pending { commit, answer }, outcome)
     };
     commits.into_iter().map(pending).unzip()

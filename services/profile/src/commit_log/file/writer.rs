@@ -12,8 +12,9 @@ use profile_messages::record::RECORD_BYTES_MAX;
 use tokio::sync::watch;
 
 use super::FileLogOptions;
+use super::answers::hand_out;
 use super::frame::{self, FrameCodec, FrameKind};
-use super::group::{Group, Pending, record_bytes_at_most, refuse};
+use super::group::{Group, Pending, record_bytes_at_most};
 use super::next_segment::NextSegment;
 use super::reader::Reader;
 use super::recovery::{Active, Elder, Recovered};
@@ -109,14 +110,12 @@ impl Writer {
     /// Makes the commits at the front of `queue` durable that fit into one frame, and answers them.
     pub(super) fn write_group(&mut self, queue: &mut VecDeque<Pending>) {
         if self.has_failed() {
-            for pending in queue.drain(..) {
-                refuse(pending.answer, AppendError::NotWritten(NotWritten::Closed));
-            }
-            return;
+            let closed = || Err(AppendError::NotWritten(NotWritten::Closed));
+            return hand_out(queue.drain(..).map(|pending| (pending.answer, closed())));
         }
         let group = self.gather(queue);
         if group.records.is_empty() {
-            return group.answer_refused();
+            return group.answer_all();
         }
         let first = self.durable.borrow().next();
         let count = u32::try_from(group.records.len()).unwrap_or(u32::MAX);
@@ -131,15 +130,10 @@ impl Writer {
             return group.refuse_all(&AppendError::MaybeWritten(text));
         }
         self.observer.committed(&group.records);
+        self.reader.recent.keep(&group.records);
         let last = group.records.last().map(|record| record.position);
         self.durable.send_replace(last.unwrap_or(before));
-        for (answer, record) in group.answers.into_iter().zip(group.records) {
-            // Nobody may wait any more: the commit stands all the same.
-            let _ = answer.send(Ok(record));
-        }
-        for (answer, error) in group.refused {
-            refuse(answer, error);
-        }
+        group.answer_all();
         self.prepare_ahead();
     }
 
