@@ -50,7 +50,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let runtime = io_runtime(config.runtime.io_threads)?;
     let system = System::new();
     let shards = match config.actors.shards {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => std::thread::available_parallelism().map_or(1, |threads| threads.get().div_ceil(2)),
         shards => shards,
     };
     let arbiters: Vec<Arbiter> = (0..shards).map(|_| Arbiter::new()).collect();
@@ -146,6 +146,7 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     };
     let edges = EdgeOptions {
         nats,
+        beside: arbiters.first().context("no thread for actors")?.clone(),
         http: options::http(&config),
     };
     let ended = serve_requests(&parts, edges, service, clock).await;
@@ -203,6 +204,8 @@ struct Parts<'a> {
 /// The ways in; HTTP only if it is configured.
 struct EdgeOptions {
     nats: NatsOptions,
+    /// The thread of actors on which the NATS edge runs.
+    beside: ArbiterHandle,
     http: Option<HttpOptions>,
 }
 
@@ -225,7 +228,8 @@ async fn serve_requests(
         Some(options) => Some(HttpPort::open(options).await?),
         None => None,
     };
-    let nats = NatsEdge::start(options.nats, Arc::clone(&service), Arc::clone(&clock)).await?;
+    let funnel = Arc::clone(&service);
+    let nats = start_beside(&options.beside, options.nats, funnel, Arc::clone(&clock)).await?;
     let http = port.map(|port| port.serve(service, clock)).transpose()?;
     tracing::info!(
         store = parts.storage.data_dir.store_id(),
@@ -242,6 +246,22 @@ async fn serve_requests(
     let (report, http_drained) = tokio::join!(nats.drain(DRAIN_BOUND), drain_http(http));
     tracing::info!(?report, http_drained, "drained");
     ended
+}
+
+/// Starts the NATS edge on a thread of actors: a command that comes and goes by NATS then changes threads
+/// for its commit only. Waking another thread costs more than all that is done for a command here.
+async fn start_beside(
+    actors: &ArbiterHandle,
+    options: NatsOptions,
+    service: Arc<ProfileService>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<NatsEdge> {
+    let (started, edge) = tokio::sync::oneshot::channel();
+    actors.spawn(async move {
+        // Nobody waits any more when the service is stopping: the edge goes with the value.
+        let _ = started.send(NatsEdge::start(options, service, clock).await);
+    });
+    Ok(edge.await.context("the actors have ended")??)
 }
 
 async fn http_ended(edge: Option<&HttpEdge>) {
