@@ -33,17 +33,17 @@ async fn a_command_is_taken_by_the_ingress_and_answered_by_the_egress() {
 }
 
 #[tokio::test]
-async fn the_ingress_answers_discovery() {
+async fn discovery_is_heard_by_the_ingress_and_answered_by_the_egress() {
     let server = NatsServer::start(ServerOptions::default());
     let mut ingress = server.connect_with_events(Ingress).await;
+    let egress = server.connect(Egress).await;
     let mut pings = ingress.client.subscribe("$SRV.PING").await.unwrap();
     settle(&mut ingress).await;
 
     let requester = server.connect(Requester).await;
     let answering = async {
         let ping = timeout(WAIT_MAX, pings.next()).await.unwrap().unwrap();
-        ingress
-            .client
+        egress
             .publish(ping.reply.unwrap(), "pong".into())
             .await
             .unwrap();

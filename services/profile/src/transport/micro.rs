@@ -100,10 +100,11 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// Subscribes on `client`, which answers as well.
+    /// Subscribes on `ingress`; the answers leave by `egress`, like all others.
     pub(super) async fn start(
         options: &MicroOptions,
-        client: &Client,
+        ingress: &Client,
+        egress: &Client,
         facts: Facts,
     ) -> Result<Discovery, MicroError> {
         let id = facts.clock.random_id();
@@ -111,11 +112,11 @@ impl Discovery {
         let mut subscriptions = Vec::with_capacity(9);
         for verb in Verb::ALL {
             for subject in verb.subjects(&options.prefix, &options.name, &id) {
-                subscriptions.push((verb, client.subscribe(subject).await?));
+                subscriptions.push((verb, ingress.subscribe(subject).await?));
             }
         }
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(run(subscriptions, stopped, client.clone(), answers, facts));
+        let task = tokio::spawn(run(subscriptions, stopped, egress.clone(), answers, facts));
         Ok(Discovery {
             stop: Some(stop),
             task,
@@ -141,7 +142,7 @@ impl Drop for Discovery {
 async fn run(
     subscriptions: Vec<(Verb, Subscriber)>,
     mut stopped: oneshot::Receiver<()>,
-    client: Client,
+    egress: Client,
     answers: Answers,
     facts: Facts,
 ) {
@@ -156,7 +157,7 @@ async fn run(
             request = requests.next() => request,
         };
         match request {
-            Some((verb, message)) => answer(verb, message, &client, &answers, &facts).await,
+            Some((verb, message)) => answer(verb, message, &egress, &answers, &facts).await,
             None => return, // the connection is closed
         }
     }
@@ -165,7 +166,7 @@ async fn run(
     }
 }
 
-async fn answer(verb: Verb, message: Message, client: &Client, answers: &Answers, facts: &Facts) {
+async fn answer(verb: Verb, message: Message, egress: &Client, answers: &Answers, facts: &Facts) {
     facts.counters.discovery_read.add_one();
     if facts.rule.check(message.reply.as_deref()).is_err() {
         return facts.counters.discovery_dropped.add_one();
@@ -176,7 +177,7 @@ async fn answer(verb: Verb, message: Message, client: &Client, answers: &Answers
         Verb::Info => answers.info(),
         Verb::Stats => answers.stats(&facts.endpoints),
     };
-    if client.publish(reply, payload).await.is_err() {
+    if egress.publish(reply, payload).await.is_err() {
         tracing::warn!("a discovery request could not be answered");
     }
 }

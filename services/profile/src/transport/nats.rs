@@ -133,7 +133,7 @@ impl NatsEdge {
             endpoints: Arc::clone(&shared.endpoints),
             counters: Arc::clone(&counters),
         };
-        let discovery = Discovery::start(&options.micro, &ingress, facts).await?;
+        let discovery = Discovery::start(&options.micro, &ingress, &egress, facts).await?;
         let (in_flight, closing) = (Arc::clone(&shared.in_flight), Arc::clone(&shared.closing));
         let (stops, stops_of_loop) = mpsc::channel(2);
         let taking = ingress::run(
