@@ -16,13 +16,15 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::StreamError;
 
-/// How often it is seen whether the connection is still the one that a request was sent on.
+/// How often it is seen which replies are overdue, and whether the connection is still the one that a
+/// request was sent on. One timer for all of them: two for each took a tenth of the relay's time.
 const LOOK: Duration = Duration::from_millis(50);
 
-pub(super) type ReplyFuture = BoxFuture<'static, Result<Message, StreamError>>;
+pub(super) type ReplyFuture = BoxFuture<'static, Reply>;
 
 #[derive(Debug)]
 pub(super) struct Inbox {
@@ -40,12 +42,51 @@ struct Opened {
     reader: AbortHandle,
 }
 
+type Reply = Result<Message, StreamError>;
+
 #[derive(Debug, Default)]
-struct Waiting(Mutex<HashMap<u64, oneshot::Sender<Message>>>);
+struct Waiting(Mutex<HashMap<u64, Awaited>>);
+
+/// A reply that somebody waits for.
+#[derive(Debug)]
+struct Awaited {
+    reply: oneshot::Sender<Reply>,
+    until: Instant,
+    /// The number of the connection that the request was sent on.
+    sent_on: u64,
+}
 
 impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Message>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Awaited>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_over(&self, message: Message) {
+        let number = message
+            .subject
+            .rsplit_once('.')
+            .and_then(|(_, number)| number.parse().ok());
+        let awaited = number.and_then(|number: u64| self.lock().remove(&number));
+        if let Some(awaited) = awaited {
+            let _ = awaited.reply.send(Ok(message));
+        }
+    }
+
+    /// Ends the waiting for what will not come. A connection that is lost brings no replies any more, and
+    /// waiting for them in full would keep every event behind them waiting as well.
+    fn give_up(&self, connection: u64) {
+        let now = Instant::now();
+        for (_, awaited) in self
+            .lock()
+            .extract_if(|_, awaited| awaited.until <= now || awaited.sent_on != connection)
+        {
+            let why = if awaited.sent_on == connection {
+                "no answer in time"
+            } else {
+                "the connection was lost"
+            };
+            let _ = awaited.reply.send(Err(unavailable(why)));
+        }
     }
 }
 
@@ -95,7 +136,12 @@ impl Inbox {
         let opened = self.opened.get_or_try_init(|| self.open()).await?;
         let number = opened.next.fetch_add(1, Ordering::Relaxed);
         let (sender, reply) = oneshot::channel();
-        opened.waiting.lock().insert(number, sender);
+        let awaited = Awaited {
+            reply: sender,
+            until: Instant::now() + self.timeout,
+            sent_on: connection,
+        };
+        opened.waiting.lock().insert(number, awaited);
         let entry = Entry {
             number,
             waiting: opened.waiting.clone(),
@@ -108,13 +154,10 @@ impl Inbox {
             .await
             .map_err(|_| unavailable("the connection's queue does not move"))?
             .map_err(|error| unavailable(&error.to_string()))?;
-        let (timeout, client) = (self.timeout, self.client.clone());
         Ok(Box::pin(async move {
             let _entry = entry;
-            let reply = while_connected(&client, connection, reply);
-            let reply = tokio::time::timeout(timeout, reply)
-                .await
-                .map_err(|_| unavailable("no answer in time"))??;
+            let closed = || unavailable("the connection is closed");
+            let reply = reply.await.map_err(|_| closed())??;
             if reply.status == Some(async_nats::StatusCode::NO_RESPONDERS) {
                 return Err(StreamError::Surprise(NO_RESPONDERS.to_owned()));
             }
@@ -134,7 +177,8 @@ impl Inbox {
             .await
             .map_err(|error| unavailable(&error.to_string()))?;
         let waiting = Arc::new(Waiting::default());
-        let reader = tokio::spawn(deliver(subscriber, waiting.clone())).abort_handle();
+        let task = deliver(self.client.clone(), subscriber, waiting.clone());
+        let reader = tokio::spawn(task).abort_handle();
         Ok(Opened {
             prefix,
             next: AtomicU64::new(0),
@@ -154,33 +198,16 @@ fn connections(client: &Client) -> u64 {
     client.statistics().connects.load(Ordering::Relaxed)
 }
 
-/// The reply to what was sent on the `sent_on`-th connection. One that is lost brings no replies any
-/// more, and waiting for them in full would keep every event behind them waiting as well.
-async fn while_connected(
-    client: &Client,
-    sent_on: u64,
-    mut reply: oneshot::Receiver<Message>,
-) -> Result<Message, StreamError> {
+async fn deliver(client: Client, mut subscriber: Subscriber, waiting: Arc<Waiting>) {
+    let mut looks = tokio::time::interval(LOOK);
     loop {
-        match tokio::time::timeout(LOOK, &mut reply).await {
-            Ok(reply) => return reply.map_err(|_| unavailable("the connection is closed")),
-            Err(_) if connections(client) != sent_on => {
-                return Err(unavailable("the connection was lost"));
-            }
-            Err(_) => {}
-        }
-    }
-}
-
-async fn deliver(mut subscriber: Subscriber, waiting: Arc<Waiting>) {
-    while let Some(message) = subscriber.next().await {
-        let number = message
-            .subject
-            .rsplit_once('.')
-            .and_then(|(_, number)| number.parse().ok());
-        let sender = number.and_then(|number: u64| waiting.lock().remove(&number));
-        if let Some(sender) = sender {
-            let _ = sender.send(message);
+        tokio::select! {
+            biased;
+            _ = looks.tick() => waiting.give_up(connections(&client)),
+            message = subscriber.next() => match message {
+                Some(message) => waiting.hand_over(message),
+                None => break,
+            },
         }
     }
     waiting.lock().clear();
