@@ -39,7 +39,7 @@ pub struct ServerOptions {
     pub extra_config: String,
     /// A subject that is taken out of the shipped permissions.
     pub without_permission: Option<String>,
-    /// Text of the shipped configuration and what takes its place.
+    /// Text of the configuration and what takes its place.
     pub replaced: Vec<(&'static str, String)>,
     /// Further users of the shipped configuration, as it has them: `{ user: ... }`.
     pub extra_users: String,
@@ -167,6 +167,11 @@ impl NatsServer {
         self.running().monitoring_url()
     }
 
+    /// The process id, for a look at what it takes.
+    pub fn pid(&self) -> u32 {
+        self.running().pid()
+    }
+
     /// `(major, minor)` of the program in use.
     pub fn version(&self) -> (u32, u32) {
         self.running().version()
@@ -189,7 +194,16 @@ impl NatsServer {
                     .to_owned()
             }
         };
+        let base = self.replaced(base);
         format!("{base}\n{}\n", self.options.extra_config)
+    }
+
+    fn replaced(&self, config: String) -> String {
+        let replaced = self.options.replaced.iter();
+        replaced.fold(config, |config, (text, instead)| {
+            assert!(config.contains(text), "{text} is not in the file");
+            config.replace(text, instead)
+        })
     }
 
     fn shipped(&self) -> String {
@@ -199,10 +213,6 @@ impl NatsServer {
             let quoted = format!("\"{subject}\"");
             assert!(config.contains(&quoted), "{subject} is not in the file");
             config = config.replace(&quoted, "");
-        }
-        for (text, instead) in &self.options.replaced {
-            assert!(config.contains(text), "{text} is not in the file");
-            config = config.replace(text, instead);
         }
         let users = format!("{USERS}\n{}\n", self.options.extra_users);
         assert!(config.contains(USERS), "the list of users is in the file");

@@ -9,6 +9,9 @@ use profile::backup::{Gap, Restore};
 use profile::config::Config;
 use profile::telemetry;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// User profiles as a microservice on NATS.
 #[derive(Debug, Parser)]
 #[command(name = "profiled", version)]

@@ -91,6 +91,10 @@ impl Process {
             .collect()
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn version(&self) -> (u32, u32) {
         self.version
     }
