@@ -7,6 +7,7 @@ use futures::StreamExt;
 use profile::transport::nats::{NatsEdge, StartError};
 use profile_messages::UserId;
 use profile_messages::subject::Operation;
+use profile_tests::fault_proxy::{FaultProxy, Role, Weather};
 use profile_tests::nats_server::{NatsServer, NatsUser, ServerOptions};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -228,6 +229,46 @@ async fn a_bus_that_does_not_let_the_service_work_is_an_error_at_start() {
     shared.egress.inbox_prefix = "_INBOX".to_owned();
     let refused = NatsEdge::start(shared, FakeFunnel::new(1), clock()).await;
     assert!(matches!(refused, Err(StartError::SharedInbox(_))));
+}
+
+#[tokio::test]
+async fn a_start_whose_connection_is_lost_while_it_is_confirmed_goes_on() {
+    let server = NatsServer::start(ServerOptions::default());
+    let proxy = FaultProxy::start(server.address()).await;
+    // Slow enough that the subscriptions are there before the round trip behind them is over.
+    let slow = Weather {
+        latency: Duration::from_millis(50),
+        ..Weather::default()
+    };
+    proxy.set(&[Role::Ingress], slow);
+    let mut options = options(&server);
+    options.servers = vec![proxy.url()];
+    let funnel = FakeFunnel::new(1);
+    let cut = async {
+        subscribed(&server, "profile ingress").await;
+        proxy.set(&[Role::Ingress], Weather::default());
+        assert_eq!(proxy.cut(&[Role::Ingress]), 1);
+    };
+    let (edge, ()) = futures::join!(start(options, &funnel), cut);
+    let requester = server.connect(NatsUser::Requester).await;
+    ask(&requester, "profile.v1.get", r#"{"userId":"u-1"}"#).await;
+    assert!(edge.drain(WAIT_MAX).await.flushed);
+}
+
+/// Until the server knows a subscription of the connection of this name.
+async fn subscribed(server: &NatsServer, name: &str) {
+    let connections = format!("{}/connz", server.monitoring_url());
+    let is_there = async {
+        loop {
+            let answer = reqwest::get(&connections).await.unwrap();
+            let answer: serde_json::Value = answer.json().await.unwrap();
+            let mut all = answer["connections"].as_array().unwrap().iter();
+            if all.any(|one| one["name"] == name && one["subscriptions"].as_u64() > Some(0)) {
+                return;
+            }
+        }
+    };
+    timeout(WAIT_MAX, is_there).await.unwrap();
 }
 
 #[tokio::test]

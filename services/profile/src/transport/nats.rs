@@ -24,6 +24,7 @@ use profile_messages::subject;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use self::connect::Fence;
 use self::counters::Count;
 use self::ingress::Shared;
 use self::reply_rule::ReplyRule;
@@ -40,6 +41,11 @@ pub use self::shutdown::DrainReport;
 const REFUSALS_WAITING_MAX: usize = 4_096;
 /// Most requests that may be configured to be in flight.
 const IN_FLIGHT_REQUESTS_LIMIT: usize = 1 << 20;
+
+/// Longest wait for a server that does not confirm the subscriptions: a dead connection is noticed by two
+/// missed pings and made anew well within it.
+const CONFIRM_BOUND: Duration = Duration::from_secs(45);
+const CONFIRM_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the edge reaches the bus and what it bears.
 #[derive(Clone, Debug)]
@@ -83,10 +89,15 @@ pub enum StartError {
     #[error("nats.in_flight_requests_max must be at most {IN_FLIGHT_REQUESTS_LIMIT}")]
     InFlightTooLarge,
     #[error(
-        "nats did not confirm the subscriptions; the {role} user must be able to publish to \
+        "nats refused to confirm the subscriptions: the {role} user must be able to publish to \
          {prefix}> and to subscribe to its own inbox"
     )]
     Unconfirmed { role: &'static str, prefix: String },
+    #[error(
+        "the {role} connection was lost while its subscriptions were being confirmed, and nats did not \
+         answer for {bound_s} s: start again once nats-server can be reached"
+    )]
+    Unanswered { role: &'static str, bound_s: u64 },
 }
 
 /// A running edge. Dropped without a [`NatsEdge::drain`], it stops reading and closes.
@@ -185,17 +196,37 @@ impl NatsEdge {
 
     /// Both fences: the subscriptions are in place, and a drain will be able to tell.
     async fn confirm(&self, options: &NatsOptions) -> Result<(), StartError> {
-        if self.ingress_fence().await.is_err() {
-            return Err(StartError::Unconfirmed {
-                role: "ingress",
-                prefix: format!("{}.", options.ingress.inbox_prefix),
-            });
-        }
-        if self.egress_fence().await.is_err() {
-            return Err(StartError::Unconfirmed {
-                role: "egress",
-                prefix: self.fence_prefix.clone(),
-            });
+        let ingress_prefix = format!("{}.", options.ingress.inbox_prefix);
+        self.confirm_one("ingress", ingress_prefix, || self.ingress_fence())
+            .await?;
+        let egress_prefix = self.fence_prefix.clone();
+        self.confirm_one("egress", egress_prefix, || self.egress_fence())
+            .await
+    }
+
+    /// A connection may be lost at this moment as at any other: it is made anew with its subscriptions, and
+    /// asked again. What the server refuses it says at once.
+    async fn confirm_one<F: Future<Output = Result<(), Fence>>>(
+        &self,
+        role: &'static str,
+        prefix: String,
+        fence: impl Fn() -> F,
+    ) -> Result<(), StartError> {
+        let refusals = self.counters.permission_violations.get();
+        let asked_until = self.clock.monotonic() + CONFIRM_BOUND;
+        while fence().await.is_err() {
+            if self.counters.permission_violations.get() > refusals {
+                return Err(StartError::Unconfirmed { role, prefix });
+            }
+            if self.clock.monotonic() >= asked_until {
+                let bound_s = CONFIRM_BOUND.as_secs();
+                return Err(StartError::Unanswered { role, bound_s });
+            }
+            tracing::warn!(
+                connection = role,
+                "nats has not confirmed the subscriptions yet"
+            );
+            tokio::time::sleep(CONFIRM_PAUSE).await;
         }
         Ok(())
     }
