@@ -28,7 +28,7 @@ pub struct ProfileActor {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Execute {
-    pub order: Order,
+    pub order: Box<Order>,
     pub answer: Answer,
     pub place: QueuePlace,
 }

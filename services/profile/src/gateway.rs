@@ -62,7 +62,8 @@ impl Drop for Ended {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Dispatch {
-    pub order: Order,
+    /// Boxed: it changes hands some ten times.
+    pub order: Box<Order>,
     pub answer: Answer,
 }
 

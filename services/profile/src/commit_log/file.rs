@@ -204,7 +204,7 @@ impl FileLog {
     fn send(&self, pending: Pending) -> Result<(), NotWritten> {
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
         let queue = queue.as_ref().ok_or(NotWritten::Closed)?;
-        let sent = queue.try_send(Work::Commit(pending));
+        let sent = queue.try_send(Work::Commit(Box::new(pending)));
         sent.map_err(|error| match error {
             TrySendError::Full(_) => NotWritten::QueueFull,
             TrySendError::Disconnected(_) => NotWritten::Closed,
@@ -362,7 +362,7 @@ fn run(mut writer: Writer, queue: &Receiver<Work>) {
 /// Commits wait for their group; a new segment is made between two of them.
 fn take(work: Work, waiting: &mut VecDeque<Pending>, writer: &mut Writer) {
     match work {
-        Work::Commit(pending) => waiting.push_back(pending),
+        Work::Commit(pending) => waiting.push_back(*pending),
         Work::Roll(answer) => {
             // Nobody may wait any more: the segment is sealed all the same.
             let _ = answer.send(writer.roll());

@@ -84,6 +84,7 @@ impl Shards {
         let (gateway, _) = self.gateways.get(shard).ok_or(ServiceError::Internal)?;
         let (answer, answered) = oneshot::channel();
         let key = order.key_text.clone();
+        let order = Box::new(order);
         match gateway.try_send(Dispatch { order, answer }) {
             Ok(()) => {}
             Err(SendError::Full(_)) => {

@@ -13,9 +13,8 @@ use crate::commit_log::{AppendError, Commit, Head, NotWritten};
 
 /// What the writer is asked for.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of it is commits")]
 pub(super) enum Work {
-    Commit(Pending),
+    Commit(Box<Pending>),
     /// A new segment, so that this one can be compacted.
     Roll(oneshot::Sender<Rolled>),
 }
