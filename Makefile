@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -82,3 +82,8 @@ fuzz: ## every decoder under libFuzzer, half an hour each (SECONDS_EACH=N, TARGE
 
 contract-test: ## the REST document against the running service, by Schemathesis from PyPI (EXAMPLES=N, SEED=N)
 	@tools/contract-test.sh
+
+bench: ## beside echo, PostgreSQL, Redis and JetStream (QUICK=1; ROUNDS=, SECONDS_EACH=, USERS=, ONLY=, DOCS=1)
+	@tools/nats-server.sh >/dev/null
+	cargo build --release --locked --bins
+	cargo bench --locked --workspace --bench bench

@@ -1,7 +1,9 @@
 //! What processes take: processor, memory, bytes written. Linux's /proc.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Ticks of /proc's processor times in a second; the same on every Linux that we know of.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -1,7 +1,9 @@
 //! What is measured once a run, each on a service of its own or on the largest: start, memory, lag.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use futures::StreamExt as _;
 use hdrhistogram::Histogram;

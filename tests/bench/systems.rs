@@ -1,7 +1,9 @@
 //! The servers of a run, started once and ended by pid with the value.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use futures::StreamExt as _;
 use profile_tests::nats_server::{NatsServer, NatsUser, ServerOptions};
