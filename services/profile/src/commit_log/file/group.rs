@@ -30,6 +30,8 @@ pub(super) struct Pending {
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) records: Vec<Arc<Record>>,
+    /// Of each record, encoded.
+    pub(super) bytes: Vec<usize>,
     pub(super) answers: Vec<Answer>,
     pub(super) refused: Vec<(Answer, AppendError)>,
     pub(super) heads: HashMap<UserId, Head>,

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use profile_messages::record::{HEADER_BYTES, Record};
-use profile_messages::{Position, UserState};
+use profile_messages::Position;
+use profile_messages::record::Record;
 
 use crate::commit_log::ReadLimits;
 use crate::commit_log::memory::ReadBudget;
@@ -19,17 +19,25 @@ pub(super) struct Recent(Mutex<Tail>);
 /// Records of positions that follow one another, oldest first.
 #[derive(Debug, Default)]
 struct Tail {
-    records: VecDeque<Arc<Record>>,
+    records: VecDeque<Kept>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    record: Arc<Record>,
+    /// In its frame: a read ends at the same record as one of the file would.
     bytes: usize,
 }
 
 impl Recent {
-    /// Takes the records of a group that is on disk.
-    pub(super) fn keep(&self, group: &[Arc<Record>]) {
+    /// Takes the records of a group that is on disk, with the bytes of each.
+    pub(super) fn keep(&self, group: &[Arc<Record>], bytes: &[usize]) {
         let mut tail = self.lock();
-        for record in group {
-            tail.bytes += bytes_of(record);
-            tail.records.push_back(Arc::clone(record));
+        for (record, &bytes) in group.iter().zip(bytes) {
+            let record = Arc::clone(record);
+            tail.bytes += bytes;
+            tail.records.push_back(Kept { record, bytes });
         }
         while tail.records.len() > RECORDS_MAX || tail.bytes > BYTES_MAX {
             tail.forget_first();
@@ -44,21 +52,25 @@ impl Recent {
         limits: ReadLimits,
     ) -> Option<Vec<Arc<Record>>> {
         let tail = self.lock();
-        let first = tail.records.front()?.position;
+        let first = tail.records.front()?.record.position;
         let skipped = usize::try_from(after.next().0.checked_sub(first.0)?).ok()?;
         if skipped >= tail.records.len() {
             return None;
         }
         let mut budget = ReadBudget::new(limits);
         let found = tail.records.iter().skip(skipped);
-        let found = found.take_while(|it| it.position <= to && budget.takes(bytes_of(it)));
-        Some(found.cloned().collect())
+        let found = found.take_while(|it| it.record.position <= to && budget.takes(it.bytes));
+        Some(found.map(|it| Arc::clone(&it.record)).collect())
     }
 
     /// Compaction may have thrown away what was kept here.
     pub(super) fn forget_through(&self, last: Position) {
         let mut tail = self.lock();
-        while tail.records.front().is_some_and(|it| it.position <= last) {
+        let is_old = |tail: &Tail| {
+            let first = tail.records.front();
+            first.is_some_and(|first| first.record.position <= last)
+        };
+        while is_old(&tail) {
             tail.forget_first();
         }
     }
@@ -70,16 +82,10 @@ impl Recent {
 
 impl Tail {
     fn forget_first(&mut self) {
-        if let Some(record) = self.records.pop_front() {
-            self.bytes -= bytes_of(&record);
+        if let Some(first) = self.records.pop_front() {
+            self.bytes -= first.bytes;
         }
     }
-}
-
-/// About what it is in a frame.
-fn bytes_of(record: &Record) -> usize {
-    let state = record.state.as_ref().map_or(0, UserState::text_bytes);
-    HEADER_BYTES + record.event.len() + state
 }
 
 #[cfg(test)]

@@ -247,6 +247,35 @@ fn commits_that_do_not_fit_one_frame_go_into_the_next() {
     assert_eq!(log.all().unwrap().len(), 40);
 }
 
+#[test]
+fn what_is_given_from_memory_is_what_the_files_hold() {
+    let disk = SimulatedDisk::new(1);
+    let mut log = Steps::open(&disk).unwrap();
+    for number in 0..60 {
+        log.append(number % 7, 1 + (number as usize * 37) % 400)
+            .unwrap();
+    }
+    let reader = &log.writer.reader;
+    let mut given = 0;
+    for after in (0..=60).map(Position) {
+        for bytes_max in [0, 700, 1_500, 5_000, usize::MAX] {
+            for records_max in [1, 7, usize::MAX] {
+                let limits = ReadLimits {
+                    records_max,
+                    bytes_max,
+                };
+                let Some(recent) = reader.read_recent(after, limits) else {
+                    continue;
+                };
+                let read = reader.read_after(after, limits).unwrap();
+                assert_eq!(recent, read, "after {after}, {limits:?}");
+                given += 1;
+            }
+        }
+    }
+    assert!(given > 100, "{given}");
+}
+
 /// Blocks the writer in the question for a head until the test lets it go.
 #[derive(Debug)]
 struct Gate {

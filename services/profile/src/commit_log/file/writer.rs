@@ -130,7 +130,7 @@ impl Writer {
             return group.refuse_all(&AppendError::MaybeWritten(text));
         }
         self.observer.committed(&group.records);
-        self.reader.recent.keep(&group.records);
+        self.reader.recent.keep(&group.records, &group.bytes);
         let last = group.records.last().map(|record| record.position);
         self.durable.send_replace(last.unwrap_or(before));
         group.answer_all();
@@ -175,6 +175,7 @@ impl Writer {
                 .heads
                 .insert(record.user.clone(), Head::after(&record));
             group.records.push(Arc::new(record));
+            group.bytes.push(end - start);
             group.answers.push(answer);
         }
         group

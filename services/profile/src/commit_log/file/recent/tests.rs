@@ -17,7 +17,7 @@ fn record(position: u64, event_bytes: usize) -> Arc<Record> {
 fn kept(positions: impl Iterator<Item = u64>) -> Recent {
     let recent = Recent::default();
     for position in positions {
-        recent.keep(&[record(position, 10)]);
+        recent.keep(&[record(position, 10)], &[10]);
     }
     recent
 }
@@ -69,15 +69,13 @@ fn it_stays_within_its_bounds() {
     assert_eq!(many.lock().records.len(), RECORDS_MAX);
     let large = Recent::default();
     for position in 1..=20 {
-        large.keep(&[record(position, BYTES_MAX / 10)]);
+        large.keep(&[record(position, 10)], &[BYTES_MAX / 10]);
     }
     let tail = large.lock();
     assert!(tail.bytes <= BYTES_MAX, "{}", tail.bytes);
-    let bytes = tail
-        .records
-        .iter()
-        .map(|record| bytes_of(record))
-        .sum::<usize>();
-    assert_eq!(tail.bytes, bytes);
-    assert_eq!(tail.records.back().unwrap().position, Position(20));
+    assert_eq!(
+        tail.bytes,
+        tail.records.iter().map(|it| it.bytes).sum::<usize>()
+    );
+    assert_eq!(tail.records.back().unwrap().record.position, Position(20));
 }
