@@ -147,9 +147,11 @@ impl Systems {
 /// expense of the next. Returns how long that took.
 pub(crate) async fn settle(watched: &[Watched]) -> Duration {
     let began = Instant::now();
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.tick().await;
     loop {
         let usage = Usage::now(watched);
-        tokio::time::sleep(LOOK_EVERY).await;
+        looks.tick().await;
         let busy: f64 = usage.since().iter().map(|share| share.processors).sum();
         if busy < IDLE_PROCESSORS {
             return began.elapsed().saturating_sub(LOOK_EVERY);

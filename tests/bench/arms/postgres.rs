@@ -109,12 +109,13 @@ impl Postgres {
             "host=127.0.0.1 port={} user=bench dbname=postgres",
             self.port.number()
         );
+        let mut tries = tokio::time::interval(Duration::from_millis(50));
         for _ in 0..START_TRIES {
+            tries.tick().await;
             if let Ok((client, connection)) = tokio_postgres::connect(&address, NoTls).await {
                 tokio::spawn(connection);
                 return client;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("postgres does not answer");
     }

@@ -74,11 +74,12 @@ impl Redis {
 
     async fn connection(&self) -> MultiplexedConnection {
         let client = self.client();
+        let mut tries = tokio::time::interval(Duration::from_millis(50));
         for _ in 0..START_TRIES {
+            tries.tick().await;
             if let Ok(connection) = client.get_multiplexed_async_connection().await {
                 return connection;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("redis does not answer");
     }
