@@ -6,6 +6,7 @@ mod erasure;
 mod formats;
 mod http;
 mod micro;
+mod monitoring;
 mod nats_edge;
 mod nats_shutdown;
 mod permissions;

@@ -223,13 +223,22 @@ impl Service {
 
     /// Where the HTTP port of the last start listens; its configuration asks for one.
     pub fn http(&self) -> SocketAddr {
+        self.port_of("http")
+    }
+
+    /// The same of the monitoring port.
+    pub fn monitoring(&self) -> SocketAddr {
+        self.port_of("monitoring")
+    }
+
+    fn port_of(&self, port: &str) -> SocketAddr {
         let log = self.log.lock().expect("the log is not poisoned");
         let ready = log
             .iter()
             .rfind(|line| line.contains("\"message\":\"ready\""));
         let ready: Value = serde_json::from_str(ready.expect("the service was ready once"))
             .expect("a line of the log is JSON");
-        let address = ready["fields"]["http"].as_str();
+        let address = ready["fields"][port].as_str();
         let address = address.expect("the service was told to listen");
         address.parse().expect("an address with a port")
     }

@@ -24,11 +24,15 @@ use crate::relay::lag::RelayLag;
 use crate::relay::reconcile::Refusal;
 use crate::relay::{Relay, RelayHandle, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
+use crate::telemetry::metrics::{Metrics, Transport};
+use crate::transport::counted::Counted;
 use crate::transport::http::{HttpEdge, HttpOptions, HttpPort};
+use crate::transport::monitoring::{MonitoringPort, Watched};
 use crate::transport::nats::{NatsEdge, NatsOptions, connect_as};
 
 mod backup;
 mod health;
+mod monitoring;
 mod options;
 mod storage;
 
@@ -88,7 +92,11 @@ fn io_runtime(threads: usize) -> anyhow::Result<Runtime> {
 
 async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let storage = Storage::open(&config, &clock).await?;
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let watched = Arc::new(Watched::new(Arc::clone(&metrics)));
+    // First of all, so that a long start shows as one.
+    let monitoring = open_monitoring(&config, &watched).await?;
+    let storage = Storage::open(&config, &clock, Arc::clone(&metrics.commit_log)).await?;
     if config.dev {
         prepare_dev_key(&config.data_dir, clock.as_ref())?;
     }
@@ -130,6 +138,14 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     .await?;
     let compaction = compaction(&config, &storage, &relay).start();
     let gate = write_gate(&config, view, Arc::clone(&storage.lag));
+    let (of, relayed) = (Arc::clone(&authenticator), relay.watch());
+    metrics.read(monitoring::of_storage(
+        &storage,
+        &shards,
+        relayed,
+        of,
+        Arc::clone(&clock),
+    ));
     let service = Arc::new(ProfileService::new(
         ports,
         shards.clone(),
@@ -143,6 +159,10 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         relay: relay.watch(),
         shards: &shards,
         dev: config.dev,
+        monitoring: monitoring.as_ref(),
+        metrics: &metrics,
+        watched: &watched,
+        lag_bytes_max: config.relay.lag_bytes_max,
     };
     let edges = EdgeOptions {
         nats,
@@ -159,6 +179,18 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     storage.close().await;
     tracing::info!("stopped");
     ended
+}
+
+async fn open_monitoring(
+    config: &Config,
+    watched: &Arc<Watched>,
+) -> anyhow::Result<Option<MonitoringPort>> {
+    let Some(listen) = config.monitoring.listen else {
+        return Ok(None);
+    };
+    let opened = MonitoringPort::open(listen, Arc::clone(watched)).await;
+    let opened = opened.with_context(|| format!("monitoring.listen {listen}"))?;
+    Ok(Some(opened))
 }
 
 /// What throws away what the log need not keep: never more than the relay and its eraser are done with.
@@ -199,6 +231,24 @@ struct Parts<'a> {
     relay: watch::Receiver<RelayStatus>,
     shards: &'a Shards,
     dev: bool,
+    monitoring: Option<&'a MonitoringPort>,
+    metrics: &'a Metrics,
+    watched: &'a Watched,
+    lag_bytes_max: u64,
+}
+
+impl Parts<'_> {
+    /// From here on the edges are among the metrics, and the service is ready while all is well.
+    fn watch(&self, nats: &NatsEdge, http: Option<&HttpEdge>) {
+        let [ingress, egress] = nats.traffic();
+        let of_nats = monitoring::of_nats(nats.counters(), ingress.clone(), egress.clone());
+        self.metrics.read(of_nats);
+        if let Some(http) = http {
+            self.metrics.read(monitoring::of_http(http.counters()));
+        }
+        let checks = monitoring::checks(self.storage, self.lag_bytes_max, ingress, egress);
+        self.watched.serve_with(checks);
+    }
 }
 
 /// The ways in; HTTP only if it is configured.
@@ -228,13 +278,27 @@ async fn serve_requests(
         Some(options) => Some(HttpPort::open(options).await?),
         None => None,
     };
-    let funnel = Arc::clone(&service);
-    let nats = start_beside(&options.beside, options.nats, funnel, Arc::clone(&clock)).await?;
-    let http = port.map(|port| port.serve(service, clock)).transpose()?;
+    let funnel = |transport| {
+        let (service, requests) = (Arc::clone(&service), Arc::clone(&parts.metrics.requests));
+        Arc::new(Counted::new(
+            service,
+            transport,
+            requests,
+            Arc::clone(&clock),
+        ))
+    };
+    let over_nats = funnel(Transport::Nats);
+    let nats = start_beside(&options.beside, options.nats, over_nats, Arc::clone(&clock)).await?;
+    let over_http = funnel(Transport::Http);
+    let http = port
+        .map(|port| port.serve(over_http, Arc::clone(&clock)))
+        .transpose()?;
+    parts.watch(&nats, http.as_ref());
     tracing::info!(
         store = parts.storage.data_dir.store_id(),
         dev = parts.dev,
         http = http.as_ref().map(|edge| edge.address().to_string()),
+        monitoring = parts.monitoring.map(|port| port.address().to_string()),
         "ready"
     );
     let ended = tokio::select! {
@@ -253,7 +317,7 @@ async fn serve_requests(
 async fn start_beside(
     actors: &ArbiterHandle,
     options: NatsOptions,
-    service: Arc<ProfileService>,
+    service: Arc<Counted<ProfileService>>,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<NatsEdge> {
     let (started, edge) = tokio::sync::oneshot::channel();

@@ -33,6 +33,7 @@ use crate::clock::Clock;
 pub use crate::config::Permission;
 use crate::config::{Config, IssuerConfig};
 pub use crate::error::AuthError;
+pub use cache::CacheCounts;
 use cache::{Digest, Entry, Proof, TokenCache};
 use introspection::Introspection;
 use key_set::DevKeys;
@@ -111,6 +112,11 @@ impl Authenticator {
             cache,
             clock,
         })
+    }
+
+    /// Of verified tokens, for metrics.
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.cache.counts()
     }
 
     /// The caller behind an `Authorization` header.

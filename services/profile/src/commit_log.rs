@@ -18,6 +18,8 @@ use profile_messages::record::{CommandKey, Hash16, Record};
 use profile_messages::{OrgId, Position, Timestamp, UserId, UserState, Version};
 use tokio::sync::watch;
 
+use crate::telemetry::metrics::GroupOutcome;
+
 /// Where a user stands: the version and the place of the newest commit. Both 0 before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
@@ -188,4 +190,7 @@ pub trait CommitObserver: Send + Sync + std::fmt::Debug {
 
     /// A group turned durable. It cannot be refused any more. Returns before any of its appends is answered: read your writes.
     fn committed(&self, group: &[Arc<Record>]);
+
+    /// What came of a group, for whoever counts; told last.
+    fn ended(&self, _group: &GroupOutcome) {}
 }

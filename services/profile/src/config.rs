@@ -27,8 +27,8 @@ pub use nats::{NatsConfig, NatsConnectionConfig, NatsCredentials, NatsTlsConfig}
 pub use problem::ConfigError;
 pub use secret::Secret;
 pub use sections::{
-    ActorsConfig, CompactionConfig, EventsConfig, LogConfig, LogFormat, ReadsConfig, RelayConfig,
-    RuntimeConfig, TelemetryConfig, ViewConfig,
+    ActorsConfig, CompactionConfig, EventsConfig, LogConfig, LogFormat, MonitoringConfig,
+    ReadsConfig, RelayConfig, RuntimeConfig, TelemetryConfig, ViewConfig,
 };
 
 use layer::Layer;
@@ -65,6 +65,8 @@ pub struct Config {
     pub reads: ReadsConfig,
     #[validate(nested)]
     pub auth: AuthConfig,
+    #[validate(nested)]
+    pub monitoring: MonitoringConfig,
     #[validate(nested)]
     pub telemetry: TelemetryConfig,
     /// Whether development keys are accepted; set by [`Config::load_dev`] alone, no option.

@@ -13,7 +13,7 @@ pub use catch_up::CatchUpError;
 use std::sync::Arc;
 
 use profile_messages::current::CurrentUser;
-use profile_messages::{OrgId, Position, UserId};
+use profile_messages::{OrgId, Position, Timestamp, UserId};
 
 /// Why the view could not be read. Never holds a profile value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +61,15 @@ pub struct ListRows {
     pub rows: Vec<Arc<CurrentUser>>,
     pub position: Position,
     pub more: bool,
+}
+
+/// What a view has in memory only: it is written behind the commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Behind {
+    pub users: usize,
+    pub bytes: usize,
+    /// The commit that waits longest.
+    pub since: Option<Timestamp>,
 }
 
 /// Reads merge what is committed but not yet stored (the overlay) with what is stored.

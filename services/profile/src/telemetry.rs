@@ -1,4 +1,6 @@
-//! Logs. Ids, field names and versions may stand in them; values of profile fields and secrets never.
+//! Logs and [`metrics`]. Ids, field names and versions may stand in them; values of profile fields and secrets never.
+
+pub mod metrics;
 
 use std::io::IsTerminal;
 

@@ -8,10 +8,12 @@
 
 pub mod api;
 pub mod connect;
+pub mod counted;
 mod exchange;
 pub mod grpc;
 pub mod http;
 pub mod micro;
+pub mod monitoring;
 pub mod nats;
 pub mod rest;
 #[cfg(feature = "testkit")]

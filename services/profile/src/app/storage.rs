@@ -15,6 +15,7 @@ use crate::current_view::sled::SledView;
 use crate::data_dir::DataDir;
 use crate::file_system::{FileSystem, RealFiles};
 use crate::relay::lag::RelayLag;
+use crate::telemetry::metrics::{GroupOutcome, LogMetrics};
 
 /// The storage of one process: the data directory, the log in it, and the view that follows the log.
 #[derive(Debug)]
@@ -26,11 +27,13 @@ pub(super) struct Storage {
     pub(super) lag: Arc<RelayLag>,
 }
 
-/// What the log tells of its commits goes to the view, which knows the heads, and to the relay's lag.
+/// What the log tells of its commits goes to the view, which knows the heads, to the relay's lag, and is
+/// counted.
 #[derive(Debug)]
 struct Observers {
     view: Arc<SledView>,
     lag: Arc<RelayLag>,
+    metrics: Arc<LogMetrics>,
 }
 
 impl CommitObserver for Observers {
@@ -42,11 +45,19 @@ impl CommitObserver for Observers {
         self.view.committed(group);
         self.lag.committed(group);
     }
+
+    fn ended(&self, group: &GroupOutcome) {
+        self.metrics.record(group);
+    }
 }
 
 impl Storage {
     /// The view first, since the log asks it for heads; then the view catches up with the log.
-    pub(super) async fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Storage> {
+    pub(super) async fn open(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        metrics: Arc<LogMetrics>,
+    ) -> anyhow::Result<Storage> {
         let files: Arc<dyn FileSystem> = Arc::new(RealFiles);
         let data_dir = Arc::new(DataDir::open(files, &config.data_dir, Arc::clone(clock))?);
         let view = SledView::open(
@@ -60,6 +71,7 @@ impl Storage {
         let observer = Arc::new(Observers {
             view: Arc::clone(&view),
             lag: Arc::clone(&lag),
+            metrics,
         });
         let log = FileLog::open(options::log(config), &data_dir, observer)
             .context("the commit log cannot be opened")?;

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -39,6 +40,16 @@ pub(super) enum Proof {
 pub(super) struct TokenCache<V> {
     generation_entries_max: usize,
     generations: Mutex<Generations<V>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// What a token cache did since it was made, and holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    pub hits: u64,
+    pub misses: u64,
+    pub entries: usize,
 }
 
 struct Generations<V> {
@@ -64,10 +75,32 @@ impl<V: Clone> TokenCache<V> {
                 young: HashMap::new(),
                 old: HashMap::new(),
             }),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }
     }
 
     pub(super) fn get(&self, digest: &Digest) -> Option<V> {
+        let found = self.find(digest);
+        let count = if found.is_some() {
+            &self.hits
+        } else {
+            &self.misses
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    pub(super) fn counts(&self) -> CacheCounts {
+        let generations = self.lock();
+        CacheCounts {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            entries: generations.young.len() + generations.old.len(),
+        }
+    }
+
+    fn find(&self, digest: &Digest) -> Option<V> {
         let mut generations = self.lock();
         if let Some(entry) = generations.young.get(digest) {
             return Some(entry.clone());

@@ -122,6 +122,14 @@ pub struct ReadsConfig {
     pub concurrent_waits_max: usize,
 }
 
+/// `[monitoring]`: the port of metrics and health.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct MonitoringConfig {
+    /// Without it there is no such port.
+    pub listen: Option<std::net::SocketAddr>,
+}
+
 /// `[telemetry]`: the service's own log lines.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]

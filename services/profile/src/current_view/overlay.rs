@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use profile_messages::current::CurrentUser;
-use profile_messages::{OrgId, Position, UserId};
+use profile_messages::{OrgId, Position, Timestamp, UserId};
 
+use super::Behind;
 use super::list_place::{self, Span};
 
 #[derive(Default)]
@@ -54,6 +55,17 @@ impl Overlay {
         self.active.bytes_used.saturating_add(flushing)
     }
 
+    /// What is not in sled yet.
+    pub(super) fn behind(&self) -> Behind {
+        let flushing = self.flushing.as_deref();
+        let users = |generation: &Generation| generation.users.len();
+        Behind {
+            users: users(&self.active) + flushing.map_or(0, users),
+            bytes: self.bytes_used(),
+            since: flushing.and_then(|f| f.first_at).or(self.active.first_at),
+        }
+    }
+
     /// The generation that takes commits.
     pub(super) fn active(&self) -> &Generation {
         &self.active
@@ -86,10 +98,12 @@ pub(super) struct Generation {
     orgs: HashSet<OrgId>,
     bytes_used: usize,
     position: Position,
+    first_at: Option<Timestamp>,
 }
 
 impl Generation {
     fn put(&mut self, entry: Arc<CurrentUser>) {
+        self.first_at.get_or_insert(entry.at);
         self.bytes_used = self.bytes_used.saturating_add(bytes_of(&entry));
         if self.orgs.insert(entry.org.clone()) {
             self.bytes_used = self.bytes_used.saturating_add(ENTRY_OVERHEAD_BYTES);

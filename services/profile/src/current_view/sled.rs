@@ -38,7 +38,7 @@ use self::state_file::Left;
 use self::stored::{Stored, StoredError};
 use self::write_behind::{Wake, Writing};
 use super::overlay::Overlay;
-use super::{CurrentView, ListRequest, ListRows, ViewError};
+use super::{Behind, CurrentView, ListRequest, ListRows, ViewError};
 use crate::commit_log::{CommitObserver, Head};
 
 pub use self::opening::OpenError;
@@ -128,6 +128,11 @@ impl SledView {
             shared,
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// What is committed and not in sled yet.
+    pub fn behind(&self) -> Behind {
+        read(&self.shared.overlay).behind()
     }
 
     /// Turns to a text when the view cannot be trusted any more: every read and every append is then

@@ -28,6 +28,8 @@ pub struct GatewayCounts {
     pub live: AtomicUsize,
     /// The most actors that were ever live at once.
     pub live_most: AtomicUsize,
+    /// Commands that wait for their actor or are in work.
+    pub commands: AtomicUsize,
 }
 
 impl GatewayCounts {
@@ -81,10 +83,11 @@ impl Shards {
     /// [`ServiceError::Overloaded`] at once when a bound is met; what the actor answers otherwise.
     pub async fn execute(&self, order: Order) -> Result<Done, ServiceError> {
         let shard = partition_of(&order.user) as usize % self.gateways.len().max(1);
-        let (gateway, _) = self.gateways.get(shard).ok_or(ServiceError::Internal)?;
+        let (gateway, counts) = self.gateways.get(shard).ok_or(ServiceError::Internal)?;
         let (answer, answered) = oneshot::channel();
         let key = order.key_text.clone();
         let order = Box::new(order);
+        let _counted = InWork::count(&counts.commands);
         match gateway.try_send(Dispatch { order, answer }) {
             Ok(()) => {}
             Err(SendError::Full(_)) => {
@@ -103,6 +106,22 @@ impl Shards {
     /// The counters of each shard.
     pub fn counts(&self) -> impl Iterator<Item = &GatewayCounts> {
         self.gateways.iter().map(|(_, counts)| counts.as_ref())
+    }
+}
+
+/// One of [`GatewayCounts::commands`], for as long as it lives.
+struct InWork<'a>(&'a AtomicUsize);
+
+impl InWork<'_> {
+    fn count(commands: &AtomicUsize) -> InWork<'_> {
+        commands.fetch_add(1, Ordering::Relaxed);
+        InWork(commands)
+    }
+}
+
+impl Drop for InWork<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

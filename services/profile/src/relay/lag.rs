@@ -1,9 +1,10 @@
 //! How many bytes of events the stream has still to take.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use profile_messages::Position;
 use profile_messages::record::Record;
+use profile_messages::{Position, Timestamp};
 
 /// Bytes of events that are committed but not acknowledged by the stream.
 ///
@@ -19,7 +20,14 @@ struct Inner {
     committed_bytes: u64,
     acked_bytes: u64,
     acked: Position,
+    /// Some of the commits that the stream has not acknowledged, oldest first: position and time.
+    marks: VecDeque<(Position, Timestamp)>,
 }
+
+/// Between two marks at least, in microseconds.
+const MARK_EVERY_US: i64 = 100_000;
+/// A day; a longer lag is told as one of that length at least.
+const MARKS_MAX: usize = 864_000;
 
 impl RelayLag {
     /// A group turned durable: to be called for every group, in order.
@@ -31,6 +39,15 @@ impl RelayLag {
                 inner.committed_bytes += record.event.len() as u64;
             }
         }
+        if let Some(first) = group.first() {
+            inner.mark(first);
+        }
+    }
+
+    /// When the oldest commit was made that the stream has not acknowledged, give or take a tenth of a
+    /// second; `None` when it has all that this process committed.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.lock().marks.front().map(|(_, at)| *at)
     }
 
     pub fn bytes(&self) -> u64 {
@@ -56,9 +73,26 @@ impl RelayLag {
             inner.acked = position;
             inner.acked_bytes += bytes;
         }
+        while inner
+            .marks
+            .front()
+            .is_some_and(|(mark, _)| *mark <= position)
+        {
+            inner.marks.pop_front();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn mark(&mut self, record: &Record) {
+        let last = self.marks.back().map(|(_, at)| at.0);
+        let is_due = last.is_none_or(|last| record.at.0 - last >= MARK_EVERY_US);
+        if is_due && self.marks.len() < MARKS_MAX {
+            self.marks.push_back((record.position, record.at));
+        }
     }
 }

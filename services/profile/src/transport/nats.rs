@@ -13,6 +13,7 @@ mod ingress;
 pub(crate) mod reply_rule;
 mod requests;
 mod shutdown;
+mod traffic;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,7 +26,6 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use self::connect::Fence;
-use self::counters::Count;
 use self::ingress::Shared;
 use self::reply_rule::ReplyRule;
 use self::requests::Stop;
@@ -34,8 +34,9 @@ use crate::transport::Funnel;
 use crate::transport::micro::{Discovery, EndpointStats, Facts, MicroError, MicroOptions};
 
 pub use self::connect::{NatsLogin, NatsTls, NatsUser, connect_as};
-pub use self::counters::NatsCounters;
+pub use self::counters::{Count, NatsCounters};
 pub use self::shutdown::DrainReport;
+pub use self::traffic::{Traffic, TrafficNumbers};
 
 /// Answers to refused requests that may wait for a place in the egress connection.
 const REFUSALS_WAITING_MAX: usize = 4_096;
@@ -175,6 +176,11 @@ impl NatsEdge {
     /// What the edge has counted so far.
     pub fn counters(&self) -> &Arc<NatsCounters> {
         &self.counters
+    }
+
+    /// The connection that takes requests and the one that answers.
+    pub fn traffic(&self) -> [Traffic; 2] {
+        [Traffic::of(&self.ingress), Traffic::of(&self.egress)]
     }
 
     /// Returns when the loop that reads requests has ended: by a drain, or by a fault.

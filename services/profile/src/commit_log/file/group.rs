@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::answers::{Answer, hand_out};
 use super::writer::Rolled;
 use crate::commit_log::{AppendError, Commit, Head, NotWritten};
+use crate::telemetry::metrics::GroupOutcome;
 
 /// What the writer is asked for.
 #[derive(Debug)]
@@ -38,6 +39,21 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// What is certain before the frame is written.
+    pub(super) fn refusals(&self) -> GroupOutcome {
+        let is_conflict = |error: &AppendError| matches!(error, AppendError::Conflict { .. });
+        let conflicts = self
+            .refused
+            .iter()
+            .filter(|(_, error)| is_conflict(error))
+            .count();
+        GroupOutcome {
+            conflicts: conflicts as u64,
+            certainly_not_written: (self.refused.len() - conflicts) as u64,
+            ..GroupOutcome::default()
+        }
+    }
+
     /// After the frame with the records is durable.
     pub(super) fn answer_all(self) {
         let records = self.records.into_iter().map(Ok);

@@ -22,6 +22,7 @@ use super::segment::{self, NoSegment, SegmentHeader};
 use crate::commit_log::{AppendError, Commit, CommitObserver, Head, NotWritten};
 use crate::data_dir::DataDir;
 use crate::file_system::is_out_of_space;
+use crate::telemetry::metrics::GroupOutcome;
 
 /// Kept free behind each group: an idle and a closed frame always fit.
 const RESERVED_BYTES: usize = 2 * frame::HEADER_BYTES;
@@ -110,11 +111,17 @@ impl Writer {
     /// Makes the commits at the front of `queue` durable that fit into one frame, and answers them.
     pub(super) fn write_group(&mut self, queue: &mut VecDeque<Pending>) {
         if self.has_failed() {
+            self.observer.ended(&GroupOutcome {
+                certainly_not_written: queue.len() as u64,
+                ..GroupOutcome::default()
+            });
             let closed = || Err(AppendError::NotWritten(NotWritten::Closed));
             return hand_out(queue.drain(..).map(|pending| (pending.answer, closed())));
         }
         let group = self.gather(queue);
+        let mut outcome = group.refusals();
         if group.records.is_empty() {
+            self.observer.ended(&outcome);
             return group.answer_all();
         }
         let first = self.durable.borrow().next();
@@ -123,16 +130,26 @@ impl Writer {
         self.codec
             .finish(&mut self.buffer, FrameKind::Group, first, count, before);
         if let Err(why) = self.make_room() {
+            outcome.certainly_not_written += u64::from(count);
+            self.observer.ended(&outcome);
             return group.refuse_all(&AppendError::NotWritten(why));
         }
+        let clock = self.dir.clock().clone();
+        let began = clock.monotonic();
         if let Err(error) = self.write_frame(FrameKind::Group) {
+            outcome.maybe_written += u64::from(count);
+            self.observer.ended(&outcome);
             let text = self.fail("write a group", &error);
             return group.refuse_all(&AppendError::MaybeWritten(text));
         }
+        outcome.took = clock.monotonic().saturating_duration_since(began);
+        outcome.frame_bytes = self.buffer.len() as u64;
+        outcome.committed = u64::from(count);
         self.observer.committed(&group.records);
         self.reader.recent.keep(&group.records, &group.bytes);
         let last = group.records.last().map(|record| record.position);
         self.durable.send_replace(last.unwrap_or(before));
+        self.observer.ended(&outcome);
         group.answer_all();
         self.prepare_ahead();
     }
