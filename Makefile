@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -87,3 +87,6 @@ bench: ## beside echo, PostgreSQL, Redis and JetStream (QUICK=1; ROUNDS=, SECOND
 	@tools/nats-server.sh >/dev/null
 	cargo build --release --locked --bins
 	cargo bench --locked --workspace --bench bench
+
+monitoring-test: ## every query of the dashboard and every alert against a real Prometheus (needs Debian's prometheus)
+	@tools/monitoring-test.sh

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use profile_tests::caller::{Caller, Identity, new_user};
 use profile_tests::http_client::HttpClient;
 use profile_tests::nats_server::{NatsServer, ServerOptions};
+use profile_tests::repository;
 use profile_tests::service::Service;
 use serde_json::json;
 use tokio::time::timeout;
@@ -133,4 +134,35 @@ async fn until(port: SocketAddr, wanted: u16) -> String {
         }
     };
     timeout(WAIT_MAX, asked).await.expect("the status changes")
+}
+
+/// Whether each query finds data is `make monitoring-test`'s business: it needs a Prometheus.
+#[tokio::test]
+async fn what_the_dashboard_and_the_alerts_ask_for_is_there() {
+    let server = NatsServer::start(ServerOptions::default());
+    let service = Service::start(&server, CONFIG);
+    let (_, metrics) = get(service.monitoring(), "/metrics").await;
+    let mut asked = 0;
+    for file in [
+        "config/monitoring/alerts.yml",
+        "config/monitoring/grafana/dashboards/profile-service.json",
+    ] {
+        let text = std::fs::read_to_string(repository::file(file)).expect("a file of ours");
+        for name in names(&text) {
+            let is_there = metrics.lines().any(|line| {
+                let rest = line.strip_prefix(name);
+                rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+            });
+            assert!(is_there, "{file} asks for {name}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 30, "{asked}");
+}
+
+/// Names of metrics in a text: those of ours and of the process, as queries have them.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let words =
+        text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    words.filter(|word| word.starts_with("profile_") || word.starts_with("process_"))
 }
