@@ -211,6 +211,25 @@ impl Service {
         command.status().expect("profiled can be started").success()
     }
 
+    /// What `profilectl doctor` finds with this service's configuration, as JSON; its exit code says whether
+    /// one of the findings is an error.
+    pub fn doctor(&self, nats_monitor: Option<&str>) -> Vec<Value> {
+        let mut command = Command::new(binary("profilectl"));
+        command.env_clear().args(["doctor", "--json", "--config"]);
+        command.arg(self.folder.join("profiled.toml"));
+        if let Some(url) = nats_monitor {
+            command.args(["--nats-monitor", url]);
+        }
+        let output = command.output().expect("profilectl can be started");
+        let findings: Vec<Value> = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        let has_errors = findings
+            .iter()
+            .any(|finding| finding["severity"] == "error");
+        assert_eq!(output.status.success(), !has_errors, "{findings:?}");
+        findings
+    }
+
     /// The process id, for a look at its memory.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the service runs").id()

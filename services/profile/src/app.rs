@@ -31,6 +31,7 @@ use crate::transport::monitoring::{MonitoringPort, Watched};
 use crate::transport::nats::{NatsEdge, NatsOptions, connect_as};
 
 mod backup;
+pub mod doctor;
 mod health;
 mod monitoring;
 mod options;

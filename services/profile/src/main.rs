@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use profile::app;
+use profile::app::doctor::{Doctor, Severity};
 use profile::backup::{Gap, Restore};
 use profile::config::Config;
 use profile::telemetry;
@@ -28,6 +29,16 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Looks at the configuration, the data directory and the bus, and says what is wrong and how to mend
+    /// it. Changes nothing; the service may be running. Exits 1 when something must be mended.
+    Doctor {
+        /// The HTTP monitoring of nats-server: its clock, and when it syncs.
+        #[arg(long, value_name = "URL")]
+        nats_monitor: Option<String>,
+        /// A JSON array of findings.
+        #[arg(long)]
+        json: bool,
+    },
     /// Asks the running service for a sign of life over NATS; exits 0 when it answers.
     Health,
     /// Copies a data directory, whose service may be running, and reads the copy back.
@@ -107,6 +118,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.task {
         // Only asks: it needs no issuer.
         Some(Task::Health) => app::health(&Config::load_dev(file, environment)?),
+        Some(Task::Doctor { nats_monitor, json }) => {
+            let doctor = Doctor {
+                config: arguments.config.clone(),
+                nats_monitor: nats_monitor.clone(),
+            };
+            examine(&doctor, environment, *json)
+        }
         Some(Task::Backup { data, to }) => app::backup(data, to),
         Some(Task::Restore(arguments)) => match (file, arguments.without_stream) {
             (None, true) => app::restore(&arguments.wanted(), None),
@@ -128,5 +146,24 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             telemetry::init(&config.telemetry)?;
             app::run(config)
         }
+    }
+}
+
+#[allow(clippy::print_stdout)]
+fn examine(
+    doctor: &Doctor,
+    environment: impl IntoIterator<Item = (String, String)>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let findings = doctor.look(environment)?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        findings.iter().for_each(|finding| println!("{finding}"));
+    }
+    let errors = findings.iter().filter(|it| it.severity == Severity::Error);
+    match errors.count() {
+        0 => Ok(()),
+        count => anyhow::bail!("{count} things must be mended"),
     }
 }

@@ -118,6 +118,21 @@ pub(crate) enum Action {
     /// Minting is for development, for tests and for installations without an issuer of their own.
     /// `token init-keys` makes a key set that is fit for production.
     Token(TokenArgs),
+    /// Look at an installation and say what is wrong and how to mend it
+    ///
+    /// To be run where the service runs: it reads the configuration, the data directory and the bus as
+    /// profiled does, and changes nothing. Exit code 1 when something must be mended.
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// The service's configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The HTTP monitoring of nats-server: its clock, and when it syncs
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats_monitor: Option<String>,
 }
 
 /// Whose profile.

@@ -8,6 +8,7 @@ mod body;
 mod client;
 mod clock;
 mod commands;
+mod doctor;
 mod exit;
 mod failure;
 mod output;
@@ -48,5 +49,6 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Action::Watch(watch) => watch::watch(global, watch).await,
         Action::Replay(replay) => replay::replay(global, replay).await,
         Action::Token(token) => token_command::run(global, token),
+        Action::Doctor(args) => doctor::doctor(global, args),
     }
 }

@@ -33,7 +33,7 @@ use crate::clock::Clock;
 use crate::transport::Funnel;
 use crate::transport::micro::{Discovery, EndpointStats, Facts, MicroError, MicroOptions};
 
-pub use self::connect::{NatsLogin, NatsTls, NatsUser, connect_as};
+pub use self::connect::{NatsLogin, NatsTls, NatsUser, connect_as, connect_watched};
 pub use self::counters::{Count, NatsCounters};
 pub use self::shutdown::DrainReport;
 pub use self::traffic::{Traffic, TrafficNumbers};

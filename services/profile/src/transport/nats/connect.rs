@@ -91,6 +91,38 @@ pub async fn connect_as(
         .map_err(|source| StartError::Connect { role, source })
 }
 
+/// The same, and `on_refusal` hears whenever the server says that something is not permitted.
+///
+/// # Errors
+/// [`StartError`] when the server is not reached or refuses the login.
+pub async fn connect_watched(
+    options: &NatsOptions,
+    user: &NatsUser,
+    role: &'static str,
+    on_refusal: impl Fn() + Send + Sync + 'static,
+) -> Result<Client, StartError> {
+    let connect = base(options, user, role).await?;
+    let connect = connect.event_callback(move |event| {
+        if let Event::ServerError(error) = event
+            && is_refusal(&error.to_string())
+        {
+            on_refusal();
+        }
+        std::future::ready(())
+    });
+    connect
+        .connect(options.servers.clone())
+        .await
+        .map_err(|source| StartError::Connect { role, source })
+}
+
+/// Whether a server's complaint is that something is not permitted.
+fn is_refusal(complaint: &str) -> bool {
+    complaint
+        .to_ascii_lowercase()
+        .contains("permissions violation")
+}
+
 /// The connection that takes requests; `releases` hears of its loss before it is made again.
 pub(super) async fn connect_ingress(
     options: &NatsOptions,
@@ -205,7 +237,7 @@ fn report(role: Role, event: &Event, counters: &NatsCounters) {
         Event::SlowConsumer(_) => counters.slow_consumer.add_one(),
         Event::ServerError(error) => {
             let text = error.to_string();
-            if text.to_ascii_lowercase().contains("permissions violation") {
+            if is_refusal(&text) {
                 counters.permission_violations.add_one();
             } else {
                 counters.connection_errors.add_one();
