@@ -105,7 +105,7 @@ impl Doctor {
         let mut findings = here::look(&config, file);
         findings.extend(runtime.block_on(bus::look(&config)));
         findings.extend(runtime.block_on(monitor::look(self.nats_monitor.as_deref())));
-        findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Ok(findings)
     }
 }
@@ -121,7 +121,12 @@ fn unusable(file: Option<&Path>, error: &ConfigError) -> Finding {
              init-keys`"
                 .to_owned()
         }
-        _ => format!("mend it in {place}; config/default.toml has every option with its range"),
+        ConfigError::Unreadable { .. }
+        | ConfigError::Syntax { .. }
+        | ConfigError::Key { .. }
+        | ConfigError::Invalid(_) => {
+            format!("mend it in {place}; config/default.toml has every option with its range")
+        }
     };
     Finding::error("config", error, mend)
 }
