@@ -179,7 +179,8 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     relay.stop().await;
     storage.close().await;
     tracing::info!("stopped");
-    ended
+    // Told to stop at the moment at which the log failed, or while it was drained: that is no clean end.
+    ended.and_then(|()| storage.is_sound())
 }
 
 async fn open_monitoring(

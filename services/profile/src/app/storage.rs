@@ -86,6 +86,15 @@ impl Storage {
         })
     }
 
+    /// # Errors
+    /// When the log has failed, whatever else came between.
+    pub(super) fn is_sound(&self) -> anyhow::Result<()> {
+        match self.log.failed().borrow().as_ref() {
+            None => Ok(()),
+            Some(reason) => Err(anyhow::anyhow!("the commit log failed: {reason}")),
+        }
+    }
+
     /// The log first: what it still commits goes through the view.
     pub(super) async fn close(&self) {
         self.log.close().await;
