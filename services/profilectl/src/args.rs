@@ -123,6 +123,22 @@ pub(crate) enum Action {
     /// To be run where the service runs: it reads the configuration, the data directory and the bus as
     /// profiled does, and changes nothing. Exit code 1 when something must be mended.
     Doctor(DoctorArgs),
+    /// Write a configuration file for the service, with every option and what it is for
+    Init(InitArgs),
+    /// Print the completions of a shell, e.g. source <(profilectl completions bash)
+    Completions(CompletionsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where it is written; a file that is there stays as it is
+    #[arg(long, value_name = "FILE", default_value = "profiled.toml")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]

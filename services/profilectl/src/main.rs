@@ -15,6 +15,7 @@ mod output;
 mod queries;
 mod replay;
 mod request;
+mod setup;
 mod token_command;
 mod watch;
 
@@ -50,5 +51,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Action::Replay(replay) => replay::replay(global, replay).await,
         Action::Token(token) => token_command::run(global, token),
         Action::Doctor(args) => doctor::doctor(global, args),
+        Action::Init(args) => setup::init(args),
+        Action::Completions(args) => setup::completions(args),
     }
 }
