@@ -17,14 +17,14 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let place = args.out.display();
-    let mut file = options
-        .open(&args.out)
-        .map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => Failure::usage(format!(
+    let mut file = options.open(&args.out).map_err(|error| {
+        if error.kind() == ErrorKind::AlreadyExists {
+            return Failure::usage(format!(
                 "{place} is there already and stays as it is: name another file"
-            )),
-            _ => Failure::other(format!("{place} cannot be written: {error}")),
-        })?;
+            ));
+        }
+        Failure::other(format!("{place} cannot be written: {error}"))
+    })?;
     file.write_all(CONFIGURATION.as_bytes())?;
     let next = format!(
         "{place} has every option with its default. Name at least nats.urls, the users in [nats.ingress] and \
