@@ -105,8 +105,11 @@ pub(super) fn open_instead(
 
 fn open_empty(options: &SledOptions, directory: &Directory) -> Result<Stored, OpenError> {
     directory.leave(Left::Running).map_err(OpenError::Io)?;
-    let cache_bytes_max = options.sled_cache_bytes_max;
-    Ok(Stored::open(&directory.database(), cache_bytes_max)?)
+    let stored = Stored::open(&directory.database(), options.sled_cache_bytes_max)?;
+    // With the operating system before anything else is: on a disk that is full by the first write a
+    // database that is opened again would find nothing, and be taken for one that lost its data.
+    stored.flush()?;
+    Ok(stored)
 }
 
 /// Opens a database that should hold data. It is not read: a start does that, and a process that lived
