@@ -12,6 +12,8 @@ use profile_tests::temp_dir::TempDir;
 /// What a full disk refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
+    /// It says that nothing is free and still takes what comes: just before it is full.
+    Nearly,
     /// What makes a file longer: an ordinary file system.
     Growth,
     /// Every write and every new name: one that copies on write, or a quota.
@@ -80,6 +82,7 @@ impl BadDisk {
 
     pub(crate) fn fill(&self, full: Full) {
         let content = match full {
+            Full::Nearly => "s",
             Full::Growth => "g",
             Full::Everything => "e",
         };

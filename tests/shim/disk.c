@@ -6,7 +6,8 @@
  *   DISK_SEED     what a power cut keeps
  *   DISK_SIDE     an empty folder on the same file system: needed for power cuts
  *   DISK_CONTROL  a folder: while it holds `armed`, rules with @ count; while it holds `full`, the disk is
- *                 full for what makes a file longer, and with `e` as its content for every write and name
+ *                 full for what makes a file longer, with `e` as its content for every write and name, and
+ *                 with `s` only in what it says of its free space
  *   DISK_BOOT_ID  a file that is read in place of the kernel's boot id: a power cut is a reboot
  *
  * A rule is action:kind:pattern:when; several are separated by spaces. Pattern: fnmatch on the path below
@@ -23,6 +24,8 @@
 #include "rules.h"
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 
 /* Whether the file is below the root; its path below it. */
@@ -240,6 +243,28 @@ static int sync_one(int fd, long number)
 
 int fsync(int fd) { return sync_one(fd, SYS_fsync); }
 int fdatasync(int fd) { return sync_one(fd, SYS_fdatasync); }
+
+/* Free space. */
+
+int statvfs(const char *path, struct statvfs *into)
+{
+    char full[PATH_MAX];
+    struct statfs found;
+    if (syscall(SYS_statfs, path, &found) != 0)
+        return -1;
+    absolute(AT_FDCWD, path, full);
+    memset(into, 0, sizeof *into);
+    into->f_bsize = found.f_bsize;
+    into->f_frsize = found.f_frsize ? found.f_frsize : found.f_bsize;
+    into->f_blocks = found.f_blocks;
+    load();
+    int is_full = below_root(full) != NULL && fullness() != 0;
+    into->f_bfree = is_full ? 0 : found.f_bfree;
+    into->f_bavail = is_full ? 0 : found.f_bavail;
+    return 0;
+}
+
+int statvfs64(const char *path, struct statvfs64 *into) { return statvfs(path, (struct statvfs *)into); }
 
 /* Names. */
 

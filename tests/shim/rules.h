@@ -189,7 +189,7 @@ static int fails(enum action action)
 static char fullness(void)
 {
     char content = 'g';
-    return control_holds("full", &content) ? (content == 'e' ? 'e' : 'g') : 0;
+    return control_holds("full", &content) ? (content == 'e' || content == 's' ? content : 'g') : 0;
 }
 
 static __attribute__((constructor)) void load(void) { pthread_once(&started, start); }

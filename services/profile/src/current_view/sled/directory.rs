@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use nix::sys::statvfs::statvfs;
+
 use super::lock;
 use super::state_file::{self, Identity, Left, Verdict};
 
@@ -133,6 +135,21 @@ impl Directory {
     pub(super) fn sync_files(&self) -> io::Result<()> {
         sync_tree(&self.database())?;
         File::open(&self.dir)?.sync_all()
+    }
+
+    /// Refuses while the disk has not `bytes` free: after one failed write sled can not even be read.
+    pub(super) fn require_free(&self, bytes: usize) -> io::Result<()> {
+        let found = statvfs(&self.dir)?;
+        let free = u128::from(found.blocks_available()) * u128::from(found.fragment_size());
+        if free < bytes as u128 {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                format!(
+                    "the disk has {free} bytes free, less than the {bytes} that writing may take"
+                ),
+            ));
+        }
+        Ok(())
     }
 
     /// Whether the disk takes some more: sled never recovers from a failed write, so it is not tried on it.

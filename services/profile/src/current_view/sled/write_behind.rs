@@ -20,6 +20,10 @@ use crate::current_view::overlay::Generation;
 /// Users in one sled batch. Small, because a batch keeps every read of sled waiting while it is applied
 /// (sled's lock is global), and the next commit may need one: 28 µs a user (baseline).
 const BATCH_USERS_MAX: usize = 32;
+/// What sled may write for a byte of the overlay, as of the figures in RELIABILITY.md, with a margin.
+const DISK_BYTES_PER_BYTE: usize = 8;
+/// Free space below which sled is not written: it also rewrites what it has.
+const FREE_BYTES_MIN: usize = 8 * 1024 * 1024;
 /// Longest pause between two attempts when sled cannot be written.
 const RETRY_PAUSE_MS_MAX: u64 = 5_000;
 
@@ -108,14 +112,21 @@ pub(super) fn start_with(
 fn run(shared: &Shared) {
     let interval_ms = shared.options.write_behind_interval_ms.max(1);
     let mut pause_ms = interval_ms;
+    let mut has_failed = false;
     loop {
         match shared.wake.wait(Duration::from_millis(pause_ms)) {
             Call::Stop => return,
             Call::None | Call::Write => {}
         }
         pause_ms = match shared.write_behind() {
-            Ok(()) => interval_ms,
+            Ok(()) => {
+                if std::mem::take(&mut has_failed) {
+                    tracing::info!("the current view can be written again");
+                }
+                interval_ms
+            }
             Err(error) => {
+                has_failed = true;
                 let next_ms = (pause_ms * 2).min(RETRY_PAUSE_MS_MAX.max(interval_ms));
                 let overlay_bytes = read(&shared.overlay).bytes_used();
                 tracing::warn!(%error, retry_ms = next_ms, overlay_bytes, "the current view cannot be written");
@@ -181,6 +192,10 @@ impl Shared {
         let Some(generation) = self.begin_flush() else {
             return Ok(());
         };
+        let bytes = generation.bytes_used().saturating_mul(DISK_BYTES_PER_BYTE);
+        self.directory
+            .require_free(bytes.saturating_add(FREE_BYTES_MIN))
+            .map_err(|error| StoredError::Io(error.to_string()))?;
         match self.store(&generation) {
             Ok(()) => writing.applied = generation.position(),
             Err(error) => {
@@ -288,7 +303,6 @@ impl Shared {
             }
         }
         self.is_degraded.store(false, Ordering::Release);
-        tracing::info!("the current view can be written again");
         Ok(())
     }
 
