@@ -11,6 +11,7 @@ mod monitoring;
 mod nats_edge;
 mod nats_shutdown;
 mod permissions;
+mod profilectl;
 mod relay;
 mod repeats;
 mod schemas;

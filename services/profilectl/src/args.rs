@@ -102,6 +102,10 @@ pub(crate) enum Action {
     Patch(PatchArgs),
     /// Show the changes of a profile, newest first
     History(HistoryArgs),
+    /// Make the six profile fields what they were at a former version
+    ///
+    /// Nothing is undone in history: this is a new change, refused when somebody else made one meanwhile.
+    Revert(RevertArgs),
     /// List the users of the organization by display name
     List(ListArgs),
     /// Remove a user for ever; the id is never used again
@@ -186,7 +190,7 @@ pub(crate) struct GetArgs {
     pub(crate) min_version: Option<u64>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct PageArgs {
     /// Rows of a page
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..=PAGE_ROWS_MAX))]
@@ -203,8 +207,23 @@ pub(crate) struct PageArgs {
 pub(crate) struct HistoryArgs {
     #[command(flatten)]
     pub(crate) target: Target,
+    /// One block a change, with the old and the new value of each field on lines of their own
+    #[arg(long)]
+    pub(crate) diff: bool,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevertArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The version to go back to
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) to_version: u64,
+    /// Makes a repetition answer as the first time
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
 }
 
 #[derive(Debug, Args)]

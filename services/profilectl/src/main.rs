@@ -15,6 +15,7 @@ mod output;
 mod queries;
 mod replay;
 mod request;
+mod revert;
 mod setup;
 mod token_command;
 mod watch;
@@ -46,6 +47,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Action::Remove(remove) => commands::remove(global, remove).await,
         Action::Get(get) => queries::get(global, get).await,
         Action::History(history) => queries::history(global, history).await,
+        Action::Revert(args) => revert::revert(global, args).await,
         Action::List(list) => queries::list(global, list).await,
         Action::Watch(watch) => watch::watch(global, watch).await,
         Action::Replay(replay) => replay::replay(global, replay).await,

@@ -1,5 +1,6 @@
 //! Everything that is printed: replies and events to stdout, failures and notes to stderr.
 
+mod diff;
 mod human;
 
 use std::io::{self, Write};
@@ -9,6 +10,7 @@ use profile_messages::event::CloudEvent;
 use profile_messages::reply::{CommandReply, GetReply, HistoryReply, ListReply};
 use serde::de::DeserializeOwned;
 
+use self::diff::Ink;
 use crate::args::{Format, Global, PageArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -55,6 +57,22 @@ pub(crate) fn history(
     match global.format() {
         Format::Json => print_body(reply),
         Format::Human => print(&(human::history(page, place) + &more(&page.next_cursor, args))),
+    }
+}
+
+/// The same as one block a change.
+pub(crate) fn history_diff(
+    reply: &Bytes,
+    page: &HistoryReply,
+    _place: Place,
+    args: &PageArgs,
+    global: &Global,
+) -> Result<(), Failure> {
+    match global.format() {
+        Format::Json => print_body(reply),
+        Format::Human => {
+            print(&(diff::history(page, Ink::of_stdout()) + &more(&page.next_cursor, args)))
+        }
     }
 }
 

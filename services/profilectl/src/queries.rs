@@ -28,7 +28,10 @@ pub(crate) async fn history(global: &Global, args: &HistoryArgs) -> Result<(), F
         page: &args.page,
     };
     let next = |page: &HistoryReply| page.next_cursor.clone();
-    pages.print(next, output::history).await
+    match args.diff {
+        true => pages.print(next, output::history_diff).await,
+        false => pages.print(next, output::history).await,
+    }
 }
 
 pub(crate) async fn list(global: &Global, args: &ListArgs) -> Result<(), Failure> {
