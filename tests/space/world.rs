@@ -226,6 +226,7 @@ impl World {
                 },
                 created_at: Timestamp(1_757_062_536_000_000),
             }),
+            trace: None,
             deadline: None,
         }
     }

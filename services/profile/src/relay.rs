@@ -34,6 +34,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::commit_log::CommitLog;
 use crate::current_view::CurrentView;
+use crate::telemetry::traces::Tracer;
 use cursor::Cursor;
 use erasure::Eraser;
 use erasure::mark::ErasedMark;
@@ -65,6 +66,7 @@ pub struct RelayOptions {
     pub stream: StreamOptions,
     /// Most messages under way at a time.
     pub window_messages_max: usize,
+    pub tracer: Tracer,
 }
 
 /// The relay, not yet started.
@@ -106,6 +108,7 @@ impl Relay {
             clock,
             max_age,
             erased: Arc::new(ErasedMark::load(erased, &store_id).await?),
+            tracer: options.tracer,
         };
         start(Parts {
             context,
