@@ -109,6 +109,7 @@ impl World {
             cursor: cursor.subscribe(),
             erased_through: watch::Sender::new(Position::NONE).subscribe(),
             renew: Arc::new(|| Box::pin(async { Ok(()) })),
+            metrics: Arc::default(),
         };
         World {
             heads: vec![Head::default(); usize::try_from(size.users).unwrap()],

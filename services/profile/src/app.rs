@@ -24,7 +24,7 @@ use crate::relay::lag::RelayLag;
 use crate::relay::reconcile::Refusal;
 use crate::relay::{Relay, RelayHandle, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
-use crate::telemetry::metrics::{Metrics, Transport};
+use crate::telemetry::metrics::{Metrics, Transport, UpkeepMetrics};
 use crate::telemetry::traces::{Exporter, Tracer};
 use crate::transport::counted::Counted;
 use crate::transport::http::{HttpEdge, HttpOptions, HttpPort};
@@ -145,9 +145,10 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         Arc::clone(&storage.lag),
     )
     .await?;
-    let compaction = compaction(&config, &storage, &relay).start();
+    let compaction = compaction(&config, &storage, &relay, Arc::clone(&metrics.upkeep)).start();
     let gate = write_gate(&config, view, Arc::clone(&storage.lag));
     let (of, relayed) = (Arc::clone(&authenticator), relay.watch());
+    metrics.read(monitoring::of_publishing(relay.counts(), exporter.counts()));
     metrics.read(monitoring::of_storage(
         &storage,
         &shards,
@@ -206,7 +207,12 @@ async fn open_monitoring(
 }
 
 /// What throws away what the log need not keep: never more than the relay and its eraser are done with.
-fn compaction(config: &Config, storage: &Storage, relay: &RelayHandle) -> Compaction {
+fn compaction(
+    config: &Config,
+    storage: &Storage,
+    relay: &RelayHandle,
+    metrics: Arc<UpkeepMetrics>,
+) -> Compaction {
     let view = Arc::clone(&storage.view);
     let renew = move || -> BoxFuture<'static, Result<(), String>> {
         let view = Arc::clone(&view);
@@ -222,6 +228,7 @@ fn compaction(config: &Config, storage: &Storage, relay: &RelayHandle) -> Compac
         cursor: relay.watch_settled(),
         erased_through: relay.watch_erased(),
         renew: Arc::new(renew),
+        metrics,
     }
 }
 

@@ -40,7 +40,7 @@ use erasure::Eraser;
 use erasure::mark::ErasedMark;
 use lag::RelayLag;
 use progress::Progress;
-pub use progress::{RelayState, RelayStatus};
+pub use progress::{RelayCounts, RelayState, RelayStatus};
 use publish::Window;
 use reconcile::{Refusal, Trouble};
 use resume::Context;
@@ -206,6 +206,11 @@ impl RelayHandle {
         self.progress.watch()
     }
 
+    /// What became of messages so far.
+    pub fn counts(&self) -> Arc<RelayCounts> {
+        self.progress.counts()
+    }
+
     /// Every removal at or before this position is carried out in the stream for good, and that is
     /// known on disk.
     pub fn watch_erased(&self) -> watch::Receiver<Position> {
@@ -271,6 +276,7 @@ impl Task {
                 failures = 0;
             }
             tracing::warn!(%trouble, failures, "the relay looks at the event stream again");
+            self.progress.retries();
             if failures > 0 {
                 self.progress.turn_to(RelayState::Waiting(trouble));
                 if self.stops_within(self.back_off(failures)).await {

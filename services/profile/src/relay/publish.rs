@@ -172,11 +172,20 @@ impl<'a> Window<'a> {
                 duplicate,
             }) => {
                 let expected = landed.sequence;
+                self.progress.refused();
                 self.trouble = Some(Trouble::Later(format!(
                     "sequence {sequence} acknowledged instead of {expected}, duplicate {duplicate}"
                 )));
             }
-            Err(error) => self.trouble = Some(error.into()),
+            Err(error) => {
+                match error {
+                    StreamError::Unavailable(_) => self.progress.unanswered(),
+                    StreamError::Surprise(_)
+                    | StreamError::Unsupported(_)
+                    | StreamError::Refused(_) => self.progress.refused(),
+                }
+                self.trouble = Some(error.into());
+            }
         }
     }
 }
