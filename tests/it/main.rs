@@ -17,3 +17,4 @@ mod schemas;
 mod service;
 mod start;
 mod tokens;
+mod tracing;
