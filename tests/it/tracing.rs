@@ -30,7 +30,7 @@ fn parent(number: u8, flags: u8) -> String {
 }
 
 fn trace(number: u8) -> String {
-    format!("{TRACE}").replacen("4b", &format!("{number:02x}"), 1)
+    TRACE.replacen("4b", &format!("{number:02x}"), 1)
 }
 
 struct World {
@@ -371,6 +371,9 @@ async fn an_event_that_is_sent_again_after_a_restart_has_its_trace_still() {
         .await
         .ok();
     let first = world.event().await;
+    assert!(world.service.stop().success());
+    // What is in the stream is recognised.
+    world.service.start_again();
     assert!(world.service.stop().success());
     world.server.stop();
     world.server.wipe_store();

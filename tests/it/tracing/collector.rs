@@ -160,10 +160,15 @@ fn spans(export: ExportTraceServiceRequest) -> Vec<Span> {
 }
 
 fn attributes(of: Vec<KeyValue>) -> BTreeMap<String, String> {
-    let text = |value: Value| match value {
-        Value::StringValue(text) => text,
-        Value::IntValue(number) => number.to_string(),
-        other => format!("{other:?}"),
+    // Texts and whole numbers are all that the service sends.
+    let text = |value: Value| {
+        if let Value::IntValue(number) = value {
+            return number.to_string();
+        }
+        if let Value::StringValue(text) = value {
+            return text;
+        }
+        panic!("neither a text nor a number: {value:?}")
     };
     of.into_iter()
         .filter_map(|it| Some((it.key, text(it.value?.value?))))

@@ -6,6 +6,8 @@
 //! holds anything but the context that the caller sent, which is handed on.
 
 mod export;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
