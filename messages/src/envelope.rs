@@ -2,6 +2,7 @@
 
 use crate::Version;
 use crate::error::FieldViolation;
+use crate::trace::TraceContext;
 
 pub const AUTHORIZATION: &str = "Authorization";
 /// The context organization; the same as [`ZITADEL_ORG`].
@@ -12,6 +13,7 @@ pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 pub const EXPECTED_VERSION: &str = "Profile-Expected-Version";
 /// W3C Trace Context.
 pub const TRACEPARENT: &str = "traceparent";
+pub const TRACESTATE: &str = "tracestate";
 /// Milliseconds from receipt within which the command may still be appended.
 pub const DEADLINE_MS: &str = "Profile-Deadline-Ms";
 /// On events: place in the whole log.
@@ -24,8 +26,6 @@ pub const SERVICE_ERROR_CODE: &str = "Nats-Service-Error-Code";
 pub const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 200;
 /// Longest deadline in milliseconds.
 pub const DEADLINE_MS_MAX: u64 = 60_000;
-/// Longest trace context in bytes; one of version 00 has 55.
-const TRACEPARENT_BYTES_MAX: usize = 128;
 /// Longest bearer token header in bytes.
 pub const AUTHORIZATION_BYTES_MAX: usize = 16 * 1024;
 
@@ -36,7 +36,7 @@ pub struct Envelope {
     pub org: Option<String>,
     pub idempotency_key: Option<String>,
     pub expected_version: Option<Version>,
-    pub traceparent: Option<String>,
+    pub trace: Option<TraceContext>,
     pub deadline_ms: Option<u64>,
 }
 
@@ -105,18 +105,12 @@ impl Envelope {
             idempotency_key,
             expected_version: expected.and_then(Result::ok).map(Version),
             // One that is not of its form is ignored, as W3C Trace Context asks.
-            traceparent: header(TRACEPARENT)
-                .filter(|text| is_traceparent(text))
-                .map(str::to_owned),
+            trace: header(TRACEPARENT).and_then(|parent| {
+                TraceContext::parse(parent, header(TRACESTATE).unwrap_or_default())
+            }),
             deadline_ms: deadline.flatten(),
         })
     }
-}
-
-/// `00-<32 hex>-<16 hex>-<2 hex>`, or a later version's longer form of the same characters.
-fn is_traceparent(text: &str) -> bool {
-    let plain = |byte: u8| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    (55..=TRACEPARENT_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain)
 }
 
 fn is_key(key: &str) -> bool {

@@ -20,6 +20,7 @@ pub mod record;
 pub mod reply;
 pub mod schema;
 pub mod subject;
+pub mod trace;
 
 pub use id::{ID_LENGTH_BYTES_MAX, InvalidId, OrgId, Position, UserId, Version};
 pub use profile::{Contact, FieldChanges, Gender, LANGUAGE_UNDETERMINED, ProfileFields, UserState};

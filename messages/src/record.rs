@@ -22,6 +22,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::event::EventKind;
+use crate::trace::TraceContext;
 use crate::{
     Contact, Gender, OrgId, Position, ProfileFields, Timestamp, UserId, UserState, Version,
 };
@@ -70,6 +71,8 @@ pub struct Record {
     /// Issuer of the caller's token, empty for the one that owns the ids. Private too.
     pub actor_issuer: String,
     pub state: Option<UserState>,
+    /// Where in a trace the command was: a header of the event, after a restart as well.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why stored bytes are not a record. Carries no stored value.
@@ -93,6 +96,12 @@ impl Record {
             actor: self.actor.clone(),
             actor_issuer: self.actor_issuer.clone(),
             state: self.state.as_ref().map(StateBody::from_state),
+            trace: self.trace.iter().flat_map(TraceContext::to_bytes).collect(),
+            trace_state: self
+                .trace
+                .as_ref()
+                .map_or("", TraceContext::tracestate)
+                .to_owned(),
         };
         let length = u32::try_from(HEADER_BYTES + body.encoded_len()).unwrap_or(u32::MAX);
         let (origin, key) = match self.key {
@@ -168,6 +177,8 @@ impl Record {
             actor: body.actor,
             actor_issuer: body.actor_issuer,
             state: body.state.map(StateBody::into_state),
+            // Telemetry: what cannot be read is none, and no reason to lose a commit.
+            trace: TraceContext::from_bytes(&body.trace, &body.trace_state),
         };
         Ok((record, length))
     }
@@ -203,6 +214,11 @@ struct RecordBody {
     state: Option<StateBody>,
     #[prost(string, tag = "6")]
     actor_issuer: String,
+    /// Added without a new format: a release that does not know the two passes them over.
+    #[prost(bytes = "vec", tag = "7")]
+    trace: Vec<u8>,
+    #[prost(string, tag = "8")]
+    trace_state: String,
 }
 
 /// A user's whole state as protobuf, inside records and current users alike.

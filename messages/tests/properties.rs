@@ -11,6 +11,7 @@ use profile_messages::current::{
 use profile_messages::event::EventKind;
 use profile_messages::json::decode_body;
 use profile_messages::record::{CommandKey, KeyOrigin, Record};
+use profile_messages::trace::TraceContext;
 use profile_messages::{
     Contact, Gender, OrgId, Position, ProfileFields, Timestamp, UserId, UserState, Version,
 };
@@ -67,6 +68,15 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn trace()(
+        (trace_id, parent_id, flags) in any::<([u8; 16], [u8; 8], u8)>(),
+        state in "[a-z]{1,8}=[ -+.-9]{0,40}[!-+]",
+    ) -> Option<TraceContext> {
+        TraceContext::new(trace_id, parent_id, flags, &state)
+    }
+}
+
+prop_compose! {
     fn record()(
         (user, org) in (user(), org()),
         (actor, actor_issuer) in (text(), text()),
@@ -75,6 +85,7 @@ prop_compose! {
         (kind, key) in (kind(), option::of(key())),
         event in vec(any::<u8>(), 0..300),
         state in option::of(state()),
+        trace in option::of(trace()),
     ) -> Record {
         Record {
             position: Position(position),
@@ -86,6 +97,7 @@ prop_compose! {
             kind, key, request_hash,
             event: Bytes::from(event),
             actor, actor_issuer, state,
+            trace: trace.flatten(),
         }
     }
 }

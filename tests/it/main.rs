@@ -18,3 +18,4 @@ mod schemas;
 mod service;
 mod start;
 mod tokens;
+mod tracing;

@@ -1,6 +1,7 @@
 //! The monitoring port of the real process: known work shows in known numbers, and what is wrong is named.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use profile_tests::caller::{Caller, Identity, new_user};
 use profile_tests::http_client::HttpClient;
@@ -13,6 +14,9 @@ use tokio::time::timeout;
 use crate::edge::WAIT_MAX;
 
 const CONFIG: &str = "[monitoring]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n";
+/// A pass in every second, and soon nothing left of whoever is removed.
+const UPKEEP: &str = "[compaction]\ninterval_s = 1\n[relay]\nerase_settle_s = 1\n";
+const LONG: Duration = Duration::from_secs(60);
 /// A value of a profile, and ids: none of them may be seen.
 const FIRST_NAME: &str = "Zebulon";
 const USER: &str = "user-of-metrics";
@@ -87,6 +91,81 @@ async fn known_work_shows_in_known_numbers() {
     for hidden in [FIRST_NAME, USER, ORG, "Zebra"] {
         assert!(!metrics.contains(hidden), "{hidden} is in\n{metrics}");
     }
+}
+
+/// Asks for the metrics until they are so.
+async fn until_metrics(port: SocketAddr, are_so: impl Fn(&str) -> bool) -> String {
+    let asked = async {
+        loop {
+            let (_, metrics) = get(port, "/metrics").await;
+            if are_so(&metrics) {
+                return metrics;
+            }
+        }
+    };
+    timeout(LONG, asked).await.expect("the numbers change")
+}
+
+#[tokio::test]
+async fn what_upkeep_does_is_counted() {
+    let server = NatsServer::start(ServerOptions::default());
+    let service = Service::start(&server, &format!("{CONFIG}{UPKEEP}"));
+    let caller = Caller::connect(&server, &service, &Identity::owner(ORG)).await;
+    caller.call("create", new_user(USER)).await.ok();
+    let port = service.monitoring();
+    // Nothing to erase yet: a pass, and nothing rewritten.
+    let passes = "profile_compaction_passes_total{outcome=\"done\"}";
+    let metrics = until_metrics(port, |it| value(it, passes) > 0.0).await;
+    for series in [
+        "profile_compaction_written_bytes_total",
+        "profile_compaction_reclaimed_bytes_total",
+        "profile_view_renewals_total{outcome=\"done\"}",
+        "profile_view_renewal_duration_seconds_count",
+    ] {
+        assert_eq!(value(&metrics, series), 0.0, "{series}");
+    }
+    caller.call("remove", json!({"userId": USER})).await.ok();
+    let renewals = "profile_view_renewals_total{outcome=\"done\"}";
+    let reclaimed = "profile_compaction_reclaimed_bytes_total";
+    let is_gone = |it: &str| value(it, renewals) > 0.0 && value(it, reclaimed) > 0.0;
+    let metrics = until_metrics(port, is_gone).await;
+    assert!(value(&metrics, "profile_compaction_written_bytes_total") > 0.0);
+    assert!(value(&metrics, "profile_compaction_pass_duration_seconds_sum") > 0.0);
+    assert!(value(&metrics, "profile_view_renewal_duration_seconds_sum") > 0.0);
+    for failed in ["compaction_passes", "view_renewals"] {
+        let series = format!("profile_{failed}_total{{outcome=\"failed\"}}");
+        assert_eq!(value(&metrics, &series), 0.0, "{series}");
+    }
+}
+
+#[tokio::test]
+async fn what_became_of_the_relays_messages_is_counted() {
+    let mut server = NatsServer::start(ServerOptions::default());
+    let service = Service::start(&server, CONFIG);
+    let caller = Caller::connect(&server, &service, &Identity::owner(ORG)).await;
+    caller.call("create", new_user(USER)).await.ok();
+    let port = service.monitoring();
+    let result = |it: &str, result: &str| {
+        let series = format!("profile_relay_messages_total{{result=\"{result}\"}}");
+        value(it, &series)
+    };
+    let metrics = until_metrics(port, |it| result(it, "published") > 0.0).await;
+    assert_eq!(result(&metrics, "published"), 1.0);
+    assert_eq!(result(&metrics, "refused"), 0.0);
+    assert_eq!(value(&metrics, "profile_relay_retries_total"), 0.0);
+
+    // The stream is gone: the next event has no place, and both are sent again.
+    server.stop();
+    server.wipe_store();
+    server.start_again();
+    until(port, 200).await;
+    let caller = Caller::connect(&server, &service, &Identity::owner(ORG)).await;
+    let patch = json!({"userId": USER, "nickName": "Zet"});
+    caller.call("patch", patch).await.ok();
+    let metrics = until_metrics(port, |it| result(it, "published") >= 3.0).await;
+    assert_eq!(result(&metrics, "published"), 3.0);
+    assert!(result(&metrics, "refused") + result(&metrics, "unanswered") >= 1.0);
+    assert!(value(&metrics, "profile_relay_retries_total") >= 1.0);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use profile::entity::Order;
+use profile::telemetry::traces::Trace;
 use profile_messages::canonical::canonical_bytes;
 use profile_messages::command::{Command, ProfilePatch};
 use profile_messages::record::{CommandKey, Hash16};
@@ -28,6 +29,7 @@ impl Wish {
             expected_version: self.expected,
             actor: "operator".to_owned(),
             actor_issuer: String::new(),
+            trace: Trace::default(),
             deadline: match self.patience {
                 Patience::Endless => None,
                 Patience::Short => Some(now),

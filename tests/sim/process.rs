@@ -16,6 +16,7 @@ use profile::error::ServiceError;
 use profile::file_system::simulated::SimulatedDisk;
 use profile::gateway::{GatewayOptions, Shards};
 use profile::service::{ProfileService, ReadOptions, RequestContext};
+use profile::telemetry::traces::Trace;
 use profile_messages::Position;
 use profile_messages::envelope::Envelope;
 use profile_messages::event::EventPayload;
@@ -149,6 +150,7 @@ impl Process {
         RequestContext {
             envelope,
             received: self.clock.monotonic(),
+            trace: Trace::default(),
         }
     }
 

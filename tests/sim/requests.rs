@@ -80,7 +80,7 @@ impl Access {
             org: Some(wish.org.to_owned()),
             idempotency_key: key,
             expected_version: wish.expected,
-            traceparent: None,
+            trace: None,
             deadline_ms: match wish.patience {
                 Patience::Endless => None,
                 Patience::Short => Some(1),

@@ -109,6 +109,7 @@ impl World {
             cursor: cursor.subscribe(),
             erased_through: watch::Sender::new(Position::NONE).subscribe(),
             renew: Arc::new(|| Box::pin(async { Ok(()) })),
+            metrics: Arc::default(),
         };
         World {
             heads: vec![Head::default(); usize::try_from(size.users).unwrap()],
@@ -226,6 +227,7 @@ impl World {
                 },
                 created_at: Timestamp(1_757_062_536_000_000),
             }),
+            trace: None,
             deadline: None,
         }
     }

@@ -31,6 +31,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("actix", &["actor", "gateway", "app"]),
     ("actix_rt", &["actor", "gateway", "app"]),
     ("sled", &["current_view"]),
+    ("opentelemetry", &["telemetry/traces"]),
+    ("opentelemetry_sdk", &["telemetry/traces"]),
+    ("opentelemetry_otlp", &["telemetry/traces"]),
+    ("opentelemetry_http", &["telemetry/traces"]),
     (
         "async_nats",
         &[

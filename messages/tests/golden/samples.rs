@@ -11,6 +11,7 @@ use profile_messages::reply::{
     CommandReply, FieldChange, GetReply, HistoryChange, HistoryReply, ListReply, ObjectDetails,
     PhoneView, ProfileView, ReplayReply, ReplayedEvent,
 };
+use profile_messages::trace::TraceContext;
 use profile_messages::{
     Contact, FieldChanges, Gender, OrgId, Position, ProfileFields, Timestamp, UserId, UserState,
     Version,
@@ -337,7 +338,13 @@ pub(crate) fn records() -> Vec<(String, Record)> {
     let of_kind = |kind: EventKind| {
         keys.map(|(name, key)| (format!("{}-{name}", kind.name()), record(kind, key)))
     };
-    EventKind::ALL.into_iter().flat_map(of_kind).collect()
+    let mut records: Vec<_> = EventKind::ALL.into_iter().flat_map(of_kind).collect();
+    let traced = Record {
+        trace: TraceContext::new([0xdd; 16], [0xee; 8], 1, "vendor=state"),
+        ..record(EventKind::Changed, None)
+    };
+    records.push(("changed-traced".to_owned(), traced));
+    records
 }
 
 fn record(kind: EventKind, key: Option<CommandKey>) -> Record {
@@ -361,6 +368,7 @@ fn record(kind: EventKind, key: Option<CommandKey>) -> Record {
         actor: "admin".to_owned(),
         actor_issuer: "https://issuer.example".to_owned(),
         state,
+        trace: None,
     }
 }
 

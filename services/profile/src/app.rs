@@ -24,7 +24,8 @@ use crate::relay::lag::RelayLag;
 use crate::relay::reconcile::Refusal;
 use crate::relay::{Relay, RelayHandle, RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
-use crate::telemetry::metrics::{Metrics, Transport};
+use crate::telemetry::metrics::{Metrics, Transport, UpkeepMetrics};
+use crate::telemetry::traces::{Exporter, Tracer};
 use crate::transport::counted::Counted;
 use crate::transport::http::{HttpEdge, HttpOptions, HttpPort};
 use crate::transport::monitoring::{MonitoringPort, Watched};
@@ -43,6 +44,8 @@ use storage::Storage;
 
 /// How long a stopping service waits for requests in work.
 const DRAIN_BOUND: Duration = Duration::from_secs(20);
+/// How long it waits for the last traces to be sent.
+const TRACES_BOUND: Duration = Duration::from_secs(3);
 
 /// Runs the service until it is told to stop (SIGTERM, SIGINT) or cannot go on.
 ///
@@ -97,7 +100,12 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     let watched = Arc::new(Watched::new(Arc::clone(&metrics)));
     // First of all, so that a long start shows as one.
     let monitoring = open_monitoring(&config, &watched).await?;
-    let storage = Storage::open(&config, &clock, Arc::clone(&metrics.commit_log)).await?;
+    let data_dir = Storage::directory(&config, &clock)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let exporter = Exporter::start(&config.traces, data_dir.store_id(), version)?;
+    let tracer = exporter.tracer();
+    let log_metrics = Arc::clone(&metrics.commit_log);
+    let storage = Storage::open(&config, data_dir, log_metrics, tracer.clone()).await?;
     if config.dev {
         prepare_dev_key(&config.data_dir, clock.as_ref())?;
     }
@@ -129,7 +137,7 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     }
     let relay_client = connect_as(&nats, &nats.egress, "relay").await?;
     let relay = Relay::start(
-        options::relay(&config, &storage.data_dir),
+        options::relay(&config, &storage.data_dir, tracer.clone()),
         log,
         Arc::clone(&view),
         relay_client,
@@ -137,9 +145,10 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         Arc::clone(&storage.lag),
     )
     .await?;
-    let compaction = compaction(&config, &storage, &relay).start();
+    let compaction = compaction(&config, &storage, &relay, Arc::clone(&metrics.upkeep)).start();
     let gate = write_gate(&config, view, Arc::clone(&storage.lag));
     let (of, relayed) = (Arc::clone(&authenticator), relay.watch());
+    metrics.read(monitoring::of_publishing(relay.counts(), exporter.counts()));
     metrics.read(monitoring::of_storage(
         &storage,
         &shards,
@@ -162,6 +171,7 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         dev: config.dev,
         monitoring: monitoring.as_ref(),
         metrics: &metrics,
+        tracer,
         watched: &watched,
         lag_bytes_max: config.relay.lag_bytes_max,
     };
@@ -178,6 +188,7 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     compaction.stop().await;
     relay.stop().await;
     storage.close().await;
+    exporter.stop(TRACES_BOUND).await;
     tracing::info!("stopped");
     // Told to stop at the moment at which the log failed, or while it was drained: that is no clean end.
     ended.and_then(|()| storage.is_sound())
@@ -196,7 +207,12 @@ async fn open_monitoring(
 }
 
 /// What throws away what the log need not keep: never more than the relay and its eraser are done with.
-fn compaction(config: &Config, storage: &Storage, relay: &RelayHandle) -> Compaction {
+fn compaction(
+    config: &Config,
+    storage: &Storage,
+    relay: &RelayHandle,
+    metrics: Arc<UpkeepMetrics>,
+) -> Compaction {
     let view = Arc::clone(&storage.view);
     let renew = move || -> BoxFuture<'static, Result<(), String>> {
         let view = Arc::clone(&view);
@@ -212,6 +228,7 @@ fn compaction(config: &Config, storage: &Storage, relay: &RelayHandle) -> Compac
         cursor: relay.watch_settled(),
         erased_through: relay.watch_erased(),
         renew: Arc::new(renew),
+        metrics,
     }
 }
 
@@ -235,6 +252,7 @@ struct Parts<'a> {
     dev: bool,
     monitoring: Option<&'a MonitoringPort>,
     metrics: &'a Metrics,
+    tracer: Tracer,
     watched: &'a Watched,
     lag_bytes_max: u64,
 }
@@ -287,6 +305,7 @@ async fn serve_requests(
             transport,
             requests,
             Arc::clone(&clock),
+            parts.tracer.clone(),
         ))
     };
     let over_nats = funnel(Transport::Nats);

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use profile_messages::event::EventKind;
 use profile_messages::record::{CommandKey, Hash16, Record};
+use profile_messages::trace::TraceContext;
 use profile_messages::{OrgId, Position, Timestamp, UserId, UserState, Version};
 use tokio::sync::watch;
 
@@ -54,6 +55,8 @@ pub struct Commit {
     pub actor: String,
     pub actor_issuer: String,
     pub state: Option<UserState>,
+    /// Where in a trace the append is.
+    pub trace: Option<TraceContext>,
     /// Looked at last, just before the group is written.
     pub deadline: Option<Instant>,
 }
@@ -76,6 +79,7 @@ impl Commit {
             actor: self.actor,
             actor_issuer: self.actor_issuer,
             state: self.state,
+            trace: self.trace,
         }
     }
 }
@@ -191,6 +195,6 @@ pub trait CommitObserver: Send + Sync + std::fmt::Debug {
     /// A group turned durable. It cannot be refused any more. Returns before any of its appends is answered: read your writes.
     fn committed(&self, group: &[Arc<Record>]);
 
-    /// What came of a group, for whoever counts; told last.
-    fn ended(&self, _group: &GroupOutcome) {}
+    /// What came of a group, for whoever counts; told last. `records` are those of its frame, written or not.
+    fn ended(&self, _records: &[Arc<Record>], _outcome: &GroupOutcome) {}
 }

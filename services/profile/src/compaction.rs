@@ -17,9 +17,11 @@ use profile_messages::Position;
 use profile_messages::record::Record;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use crate::commit_log::{CommitLog, CompactError, CompactionReport, Fate, Retention as _};
+use crate::commit_log::{CommitLog, CompactError, CompactionReport, Fate, Retention};
 use crate::current_view::CurrentView;
+use crate::telemetry::metrics::UpkeepMetrics;
 use retention::{ErasedRecords, ViewRetention};
 
 /// The first pass does not wait longer than this after a start.
@@ -49,6 +51,7 @@ pub struct Compaction {
     /// Every removal at or before this is carried out in the stream for good.
     pub erased_through: watch::Receiver<Position>,
     pub renew: Renew,
+    pub metrics: Arc<UpkeepMetrics>,
 }
 
 impl fmt::Debug for Compaction {
@@ -93,12 +96,26 @@ impl Compaction {
                 }
                 pause = self.options.interval;
                 tokio::select! {
-                    outcome = self.pass() => tell(&outcome),
+                    () = self.counted_pass() => {}
                     _ = stopped.wait_for(|stop| *stop) => return,
                 }
             }
         });
         CompactionHandle { stop, task }
+    }
+
+    async fn counted_pass(&self) {
+        if self.cursor.borrow().is_none() {
+            return;
+        }
+        let began = Instant::now();
+        let outcome = self.pass().await;
+        tell(&outcome);
+        match outcome {
+            // It is the stop that ended it.
+            Err(CompactError::Closed) => {}
+            outcome => self.metrics.passed(&outcome, began.elapsed()),
+        }
     }
 
     /// One pass. The first look drops what is superseded, and ends where it meets something to erase.
@@ -113,11 +130,14 @@ impl Compaction {
         // One value for the whole pass: what is erased below was looked for before the view was renewed.
         let erased_through = *self.erased_through.borrow();
         let look = Arc::new(self.retention(erased_through, ErasedRecords::Find));
-        let outcome = self.log.compact(until, Arc::clone(&look) as _).await;
+        let outcome = self.compact(until, Arc::clone(&look) as _).await;
         if !look.has_found_erased() {
             return outcome;
         }
-        let erased = match (self.renew)().await {
+        let began = Instant::now();
+        let renewed = (self.renew)().await;
+        self.metrics.renewed(&renewed, began.elapsed());
+        let erased = match renewed {
             Ok(()) => ErasedRecords::Drop,
             Err(why) => {
                 tracing::warn!(
@@ -133,7 +153,18 @@ impl Compaction {
         };
         let until = until.min(cursor);
         let retention = self.retention(erased_through, erased);
-        self.log.compact(until, Arc::new(retention)).await
+        self.compact(until, Arc::new(retention)).await
+    }
+
+    async fn compact(
+        &self,
+        until: Position,
+        retention: Arc<dyn Retention>,
+    ) -> Result<CompactionReport, CompactError> {
+        let report = self.log.compact(until, retention).await?;
+        self.metrics
+            .rewrote(report.bytes_before, report.bytes_after);
+        Ok(report)
     }
 
     /// Whether a pass keeps the record, once it comes to it.

@@ -28,7 +28,7 @@ pub use problem::ConfigError;
 pub use secret::Secret;
 pub use sections::{
     ActorsConfig, CompactionConfig, EventsConfig, LogConfig, LogFormat, MonitoringConfig,
-    ReadsConfig, RelayConfig, RuntimeConfig, TelemetryConfig, ViewConfig,
+    ReadsConfig, RelayConfig, RuntimeConfig, TelemetryConfig, TracesConfig, ViewConfig,
 };
 
 use layer::Layer;
@@ -69,6 +69,8 @@ pub struct Config {
     pub monitoring: MonitoringConfig,
     #[validate(nested)]
     pub telemetry: TelemetryConfig,
+    #[validate(nested)]
+    pub traces: TracesConfig,
     /// Whether development keys are accepted; set by [`Config::load_dev`] alone, no option.
     #[serde(skip)]
     pub dev: bool,

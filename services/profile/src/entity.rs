@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::commit_log::{AppendError, Commit, CommitLog, Head, NotWritten};
 use crate::current_view::{CurrentView, ViewError};
 use crate::error::ServiceError;
+use crate::telemetry::traces::{Span, Trace};
 
 mod cloud_event;
 
@@ -51,6 +52,8 @@ pub struct Order {
     pub actor: String,
     /// Its issuer, empty for the one that owns the ids.
     pub actor_issuer: String,
+    /// The request's place in a trace.
+    pub trace: Trace,
     /// Looked at last just before the append.
     pub deadline: Option<Instant>,
 }
@@ -123,6 +126,8 @@ impl ProfileEntity {
     pub async fn execute(&mut self, order: &Order, ports: &EntityPorts) -> Verdict {
         for _ in 0..=CONFLICTS_MAX {
             let now = ports.clock.now();
+            let mut deciding = order.trace.step("decide");
+            describe(&mut deciding, order);
             if let Some(first_answer) = self.remembered(order, now) {
                 return Verdict::Answered(first_answer);
             }
@@ -137,11 +142,19 @@ impl ProfileEntity {
                 let late = not_written(NotWritten::DeadlineExceeded, order, ports);
                 return Verdict::Answered(Err(late));
             }
-            let (after, commit) = match self.commit(order, &event, now, ports) {
+            let (after, mut commit) = match self.commit(order, &event, now, ports) {
                 Ok(prepared) => prepared,
                 Err(error) => return Verdict::Answered(Err(error)),
             };
-            match ports.log.append(commit).await {
+            drop(deciding);
+            let mut appending = order.trace.step("append");
+            describe(&mut appending, order);
+            commit.trace = appending
+                .context()
+                .or_else(|| order.trace.context().cloned());
+            let appended = ports.log.append(commit).await;
+            note(&mut appending, &appended);
+            match appended {
                 Ok(record) => {
                     let done = self.committed(after, &record);
                     return Verdict::Answered(Ok(done));
@@ -263,6 +276,7 @@ impl ProfileEntity {
             actor: order.actor.clone(),
             actor_issuer: order.actor_issuer.clone(),
             state: after.state().cloned(),
+            trace: None,
             deadline: order.deadline,
         };
         Ok((after, commit))
@@ -283,6 +297,23 @@ impl ProfileEntity {
             version: record.version,
             at: record.at,
         }
+    }
+}
+
+fn describe(span: &mut Span, order: &Order) {
+    span.note("profile_service.operation", order.operation);
+    span.note_text("user.id", &order.user);
+}
+
+fn note(span: &mut Span, appended: &Result<Arc<Record>, AppendError>) {
+    match appended {
+        Ok(record) => {
+            span.note_text("profile_service.version", record.version);
+            span.note_text("profile_service.position", record.position);
+        }
+        Err(AppendError::Conflict { .. }) => span.fail("conflict"),
+        Err(AppendError::NotWritten(_)) => span.fail("certainly_not_written"),
+        Err(AppendError::MaybeWritten(_)) => span.fail("maybe_written"),
     }
 }
 

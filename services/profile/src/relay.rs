@@ -34,12 +34,13 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::commit_log::CommitLog;
 use crate::current_view::CurrentView;
+use crate::telemetry::traces::Tracer;
 use cursor::Cursor;
 use erasure::Eraser;
 use erasure::mark::ErasedMark;
 use lag::RelayLag;
 use progress::Progress;
-pub use progress::{RelayState, RelayStatus};
+pub use progress::{RelayCounts, RelayState, RelayStatus};
 use publish::Window;
 use reconcile::{Refusal, Trouble};
 use resume::Context;
@@ -65,6 +66,7 @@ pub struct RelayOptions {
     pub stream: StreamOptions,
     /// Most messages under way at a time.
     pub window_messages_max: usize,
+    pub tracer: Tracer,
 }
 
 /// The relay, not yet started.
@@ -106,6 +108,7 @@ impl Relay {
             clock,
             max_age,
             erased: Arc::new(ErasedMark::load(erased, &store_id).await?),
+            tracer: options.tracer,
         };
         start(Parts {
             context,
@@ -203,6 +206,11 @@ impl RelayHandle {
         self.progress.watch()
     }
 
+    /// What became of messages so far.
+    pub fn counts(&self) -> Arc<RelayCounts> {
+        self.progress.counts()
+    }
+
     /// Every removal at or before this position is carried out in the stream for good, and that is
     /// known on disk.
     pub fn watch_erased(&self) -> watch::Receiver<Position> {
@@ -268,6 +276,7 @@ impl Task {
                 failures = 0;
             }
             tracing::warn!(%trouble, failures, "the relay looks at the event stream again");
+            self.progress.retries();
             if failures > 0 {
                 self.progress.turn_to(RelayState::Waiting(trouble));
                 if self.stops_within(self.back_off(failures)).await {

@@ -21,6 +21,7 @@ use crate::data_dir::DataDir;
 use crate::entity::{Done, EntityPorts};
 use crate::error::{Read, ServiceError};
 use crate::gateway::Shards;
+use crate::telemetry::traces::Trace;
 
 mod accept;
 mod caller;
@@ -38,6 +39,8 @@ pub struct RequestContext {
     pub envelope: Envelope,
     /// When the request was received; the envelope's deadline counts from here.
     pub received: Instant,
+    /// Where in a trace the request is.
+    pub trace: Trace,
 }
 
 impl RequestContext {
@@ -197,14 +200,10 @@ impl fmt::Debug for ProfileService {
 
 /// A span per request: the operation, the caller's trace, later the user id. Never a value.
 fn request_span(operation: Operation, context: &RequestContext) -> Span {
-    let (operation, traceparent) = (operation.name(), context.envelope.traceparent.as_deref());
+    let operation = operation.name();
+    let trace = context.trace.context().map(tracing::field::debug);
     // A line that matters names its user itself; at `info` the span alone was a twentieth of a command.
-    tracing::debug_span!(
-        "request",
-        operation,
-        traceparent,
-        user = tracing::field::Empty
-    )
+    tracing::debug_span!("request", operation, trace, user = tracing::field::Empty)
 }
 
 /// ZITADEL's details: a creation carries `creationDate`, every other change `changeDate`.

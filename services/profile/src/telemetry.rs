@@ -1,6 +1,7 @@
-//! Logs and [`metrics`]. Ids, field names and versions may stand in them; values of profile fields and secrets never.
+//! Logs, [`metrics`] and [`traces`]. Ids, field names and versions may stand in them; values of profile fields and secrets never.
 
 pub mod metrics;
+pub mod traces;
 
 use std::io::IsTerminal;
 

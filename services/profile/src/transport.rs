@@ -27,6 +27,7 @@ use profile_messages::reply::{CommandReply, QueryReply};
 
 use crate::error::ServiceError;
 use crate::service::{ProfileService, RequestContext};
+use crate::telemetry::traces::Tracer;
 
 /// What an edge has decoded.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +57,11 @@ pub enum Reply {
 
 /// What an edge calls: [`ProfileService`], or something simpler in a test of the edge.
 pub trait Funnel: Send + Sync + 'static {
+    /// Where the edge's spans begin.
+    fn tracer(&self) -> Tracer {
+        Tracer::default()
+    }
+
     fn execute(
         &self,
         context: RequestContext,

@@ -16,6 +16,7 @@ use profile::relay::lag::RelayLag;
 use profile::relay::reconcile::Refusal;
 use profile::relay::stream::jetstream::StreamOptions;
 use profile::relay::{Relay, RelayHandle, RelayOptions, RelayState, RelayStatus};
+use profile::telemetry::traces::Tracer;
 use profile_messages::event::{EventKind, event_id};
 use profile_messages::record::Record;
 use profile_messages::subject::{self, EVENT_STREAM};
@@ -87,6 +88,7 @@ impl Bench {
             erase_settle: Duration::from_millis(100),
             stream,
             window_messages_max: self.window_messages_max,
+            tracer: Tracer::default(),
         };
         self.lag = Arc::default();
         let lag = self.lag.clone();
@@ -132,6 +134,7 @@ impl Bench {
             actor: String::new(),
             actor_issuer: String::new(),
             state: (!is_removed).then(some_state),
+            trace: None,
             deadline: None,
         };
         let record = self.log.append(commit).await.unwrap();

@@ -11,8 +11,9 @@ use crate::clock::Clock;
 use crate::commit_log::CommitLog as _;
 use crate::current_view::CurrentView as _;
 use crate::gateway::{GatewayCounts, Shards};
-use crate::relay::{RelayState, RelayStatus};
+use crate::relay::{RelayCounts, RelayState, RelayStatus};
 use crate::telemetry::metrics::{Reading, Sample};
+use crate::telemetry::traces::ExportCounts;
 use crate::transport::http::HttpCounters;
 use crate::transport::monitoring::Check;
 use crate::transport::nats::{Count, NatsCounters, Traffic, TrafficNumbers};
@@ -133,6 +134,43 @@ fn of_relay(
                 | RelayState::Stopped(_)
                 | RelayState::Closed => 0.0,
             })],
+        ),
+    ]
+}
+
+/// What left for the event stream and for the trace collector.
+pub(super) fn of_publishing(relay: Arc<RelayCounts>, traces: Arc<ExportCounts>) -> Vec<Reading> {
+    let messages = |result, read: fn(&RelayCounts) -> u64| {
+        let relay = Arc::clone(&relay);
+        Sample::labelled([("result", result)], move || read(&relay) as f64)
+    };
+    let batches = |result, read: fn(&ExportCounts) -> u64| {
+        let traces = Arc::clone(&traces);
+        Sample::labelled([("result", result)], move || read(&traces) as f64)
+    };
+    let retries = Arc::clone(&relay);
+    vec![
+        Reading::counter(
+            "profile_relay_messages",
+            "Messages that were sent to the event stream, by what became of them",
+            vec![
+                messages("published", RelayCounts::published),
+                messages("refused", RelayCounts::refused),
+                messages("unanswered", RelayCounts::unanswered),
+            ],
+        ),
+        Reading::counter(
+            "profile_relay_retries",
+            "Times that the relay looked at the stream again to send what is missing there",
+            vec![Sample::of(move || retries.retries() as f64)],
+        ),
+        Reading::counter(
+            "profile_trace_batches",
+            "Batches of spans for the trace collector, by what became of them",
+            vec![
+                batches("taken", ExportCounts::taken),
+                batches("failed", ExportCounts::failed),
+            ],
         ),
     ]
 }

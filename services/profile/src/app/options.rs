@@ -14,6 +14,7 @@ use crate::gateway::GatewayOptions;
 use crate::relay::RelayOptions;
 use crate::relay::stream::jetstream::StreamOptions;
 use crate::service::ReadOptions;
+use crate::telemetry::traces::Tracer;
 use crate::transport::http::{HttpOptions, HttpTls};
 use crate::transport::micro::MicroOptions;
 use crate::transport::nats::{NatsLogin, NatsOptions, NatsTls, NatsUser};
@@ -182,7 +183,7 @@ fn user(connection: &NatsConnectionConfig) -> anyhow::Result<NatsUser> {
     })
 }
 
-pub(super) fn relay(config: &Config, data_dir: &DataDir) -> RelayOptions {
+pub(super) fn relay(config: &Config, data_dir: &DataDir, tracer: Tracer) -> RelayOptions {
     RelayOptions {
         store_id: data_dir.store_id().to_owned(),
         epoch: data_dir.epoch(),
@@ -191,6 +192,7 @@ pub(super) fn relay(config: &Config, data_dir: &DataDir) -> RelayOptions {
         erase_settle: Duration::from_secs(config.relay.erase_settle_s),
         stream: stream(config),
         window_messages_max: config.relay.window_messages_max,
+        tracer,
     }
 }
 

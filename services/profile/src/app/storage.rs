@@ -16,6 +16,7 @@ use crate::data_dir::DataDir;
 use crate::file_system::{FileSystem, RealFiles};
 use crate::relay::lag::RelayLag;
 use crate::telemetry::metrics::{GroupOutcome, LogMetrics};
+use crate::telemetry::traces::Tracer;
 
 /// The storage of one process: the data directory, the log in it, and the view that follows the log.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ struct Observers {
     view: Arc<SledView>,
     lag: Arc<RelayLag>,
     metrics: Arc<LogMetrics>,
+    tracer: Tracer,
 }
 
 impl CommitObserver for Observers {
@@ -46,20 +48,47 @@ impl CommitObserver for Observers {
         self.lag.committed(group);
     }
 
-    fn ended(&self, group: &GroupOutcome) {
-        self.metrics.record(group);
+    fn ended(&self, records: &[Arc<Record>], outcome: &GroupOutcome) {
+        self.metrics.record(outcome);
+        self.trace(records, outcome);
+    }
+}
+
+impl Observers {
+    /// The one write and sync is a part of each trace that has a commit in the group.
+    fn trace(&self, records: &[Arc<Record>], outcome: &GroupOutcome) {
+        let contexts = records.iter().filter_map(|record| record.trace.as_ref());
+        self.tracer.did("sync", outcome.took, contexts, |span| {
+            let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            span.note(
+                "profile_service.group.commits",
+                number(records.len() as u64),
+            );
+            span.note("profile_service.group.bytes", number(outcome.frame_bytes));
+            if outcome.maybe_written > 0 {
+                span.fail("maybe_written");
+            } else if outcome.committed == 0 {
+                span.fail("certainly_not_written");
+            }
+        });
     }
 }
 
 impl Storage {
+    /// The directory, which is this process's from here on.
+    pub(super) fn directory(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<DataDir> {
+        let files: Arc<dyn FileSystem> = Arc::new(RealFiles);
+        Ok(DataDir::open(files, &config.data_dir, Arc::clone(clock))?)
+    }
+
     /// The view first, since the log asks it for heads; then the view catches up with the log.
     pub(super) async fn open(
         config: &Config,
-        clock: &Arc<dyn Clock>,
+        data_dir: DataDir,
         metrics: Arc<LogMetrics>,
+        tracer: Tracer,
     ) -> anyhow::Result<Storage> {
-        let files: Arc<dyn FileSystem> = Arc::new(RealFiles);
-        let data_dir = Arc::new(DataDir::open(files, &config.data_dir, Arc::clone(clock))?);
+        let data_dir = Arc::new(data_dir);
         let view = SledView::open(
             options::view(config),
             &data_dir.path().join("current"),
@@ -72,6 +101,7 @@ impl Storage {
             view: Arc::clone(&view),
             lag: Arc::clone(&lag),
             metrics,
+            tracer,
         });
         let log = FileLog::open(options::log(config), &data_dir, observer)
             .context("the commit log cannot be opened")?;

@@ -142,6 +142,7 @@ impl TailEvent {
             actor: String::new(),
             actor_issuer: String::new(),
             state,
+            trace: None,
         };
         before.known = Some(Known::of(record.clone()));
         Ok(record)

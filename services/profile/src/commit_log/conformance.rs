@@ -97,6 +97,7 @@ pub fn commit(user: &UserId, expected: Head, event_bytes: usize) -> Commit {
             },
             created_at: Timestamp(1),
         }),
+        trace: None,
         deadline: None,
     }
 }

@@ -54,6 +54,7 @@ impl World {
             view: Arc::clone(&self.view) as _,
             cursor: self.cursor.subscribe(),
             erased_through: self.erased_through.subscribe(),
+            metrics: Arc::default(),
             renew: Arc::new(move || {
                 let (log, renewed) = (Arc::clone(&log), Arc::clone(&renewed));
                 Box::pin(async move {

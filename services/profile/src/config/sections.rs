@@ -147,3 +147,28 @@ pub enum LogFormat {
     Pretty,
     Json,
 }
+
+/// `[traces]`: spans for an OpenTelemetry collector.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct TracesConfig {
+    /// Without it there are no spans.
+    #[validate(custom(function = "an_http_address"))]
+    pub otlp_endpoint: Option<String>,
+    /// Of the traces that begin here.
+    #[validate(range(max = 1000))]
+    pub sampled_traces_per_1000: u32,
+    #[validate(range(min = 1, max = 1_000_000))]
+    pub queue_spans_max: usize,
+}
+
+/// Credentials in it would stand in the log.
+fn an_http_address(endpoint: &str) -> Result<(), ValidationError> {
+    let refused = || problem::rule("must be an http:// or https:// URL without credentials");
+    let url = reqwest::Url::parse(endpoint).map_err(|_| refused())?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    match url.scheme() {
+        "http" | "https" if is_plain && url.query().is_none() => Ok(()),
+        _ => Err(refused()),
+    }
+}

@@ -369,6 +369,27 @@ fn a_secret_is_shown_nowhere() {
 }
 
 #[test]
+fn a_trace_collector_is_an_http_address_without_credentials() {
+    let load = |endpoint| load(&[("PROFILE__TRACES__OTLP_ENDPOINT", endpoint)]);
+    for good in ["http://127.0.0.1:4318", "https://otlp.example.com/tenant/"] {
+        let config = load(good).unwrap();
+        assert_eq!(config.traces.otlp_endpoint.as_deref(), Some(good));
+    }
+    for bad in [
+        "127.0.0.1:4318",
+        "grpc://127.0.0.1:4317",
+        "http://u:hunter2@127.0.0.1:4318",
+        "http://127.0.0.1:4318?key=hunter2",
+        "http://",
+    ] {
+        let error = load(bad).unwrap_err().to_string();
+        assert!(error.contains("traces.otlp_endpoint"), "{error}");
+        assert!(error.contains("without credentials"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_or_not_toml_is_refused() {
     let missing = Config::load(Some(Path::new("no-such-file.toml")), []).unwrap_err();
     assert!(

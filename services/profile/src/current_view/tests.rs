@@ -84,6 +84,7 @@ impl History {
             actor: "actor".to_owned(),
             actor_issuer: String::new(),
             state: name.map(state),
+            trace: None,
         });
         let entry = CurrentUser::fold(before, &record);
         self.model.insert(user, entry);

@@ -17,6 +17,7 @@ use crate::commit_log::{
 use crate::current_view::CurrentView;
 use crate::current_view::memory::MemoryView;
 use crate::entity::Done;
+use crate::telemetry::traces::Trace;
 
 /// A log whose appends wait while the gate is shut, and that may lose the answer of one append.
 #[derive(Debug)]
@@ -122,6 +123,7 @@ fn order(user: &str, key: u8, command: Command) -> Order {
         expected_version: None,
         actor: "operator".to_owned(),
         actor_issuer: String::new(),
+        trace: Trace::default(),
         deadline: None,
     }
 }

@@ -5,6 +5,7 @@ use profile_messages::Position;
 use profile_messages::event::{EventKind, event_id};
 use profile_messages::record::Record;
 use profile_messages::subject;
+use profile_messages::trace::TraceContext;
 
 /// Header of a placeholder; its value is `1`.
 pub const WITHHELD: &str = "Profile-Withheld";
@@ -13,7 +14,7 @@ pub const WITHHELD: &str = "Profile-Withheld";
 pub const WITHHELD_SUBJECT: &str = "profile-event.v1.withheld";
 
 /// A message as it is published and as it is read back; equality is what "the same bytes" means.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct EventMessage {
     pub subject: String,
     /// `Nats-Msg-Id`; a placeholder has none, so it never clashes with its event.
@@ -22,7 +23,34 @@ pub struct EventMessage {
     pub position: Option<Position>,
     pub withheld: bool,
     pub payload: Bytes,
+    /// Where in a trace its commit was made; not read back.
+    pub trace: Option<TraceContext>,
 }
+
+/// All but the trace. That says nothing to consumers, and a log may lose it where the stream has it: written
+/// by an older release, or restored from events.
+impl PartialEq for EventMessage {
+    fn eq(&self, other: &EventMessage) -> bool {
+        let EventMessage {
+            subject,
+            id,
+            position,
+            withheld,
+            payload,
+            trace: _,
+        } = self;
+        (subject, id, position, withheld, payload)
+            == (
+                &other.subject,
+                &other.id,
+                &other.position,
+                &other.withheld,
+                &other.payload,
+            )
+    }
+}
+
+impl Eq for EventMessage {}
 
 impl EventMessage {
     /// The event of a commit, byte for byte as the log keeps it.
@@ -33,6 +61,7 @@ impl EventMessage {
             position: Some(record.position),
             withheld: false,
             payload: record.event.clone(),
+            trace: record.trace.clone(),
         }
     }
 
@@ -57,6 +86,7 @@ impl EventMessage {
             position: Some(position),
             withheld: true,
             payload: Bytes::new(),
+            trace: None,
         }
     }
 }

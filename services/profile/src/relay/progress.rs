@@ -34,8 +34,40 @@ pub struct RelayStatus {
     pub state: RelayState,
 }
 
+/// What became of messages, since the start.
+#[derive(Debug, Default)]
+pub struct RelayCounts {
+    published: AtomicU64,
+    refused: AtomicU64,
+    unanswered: AtomicU64,
+    looks: AtomicU64,
+}
+
+impl RelayCounts {
+    /// Acknowledged at their place, placeholders and refills included.
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
+    }
+
+    /// Those that the stream did not take at their place. What was under way behind one is not counted.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Those of which nothing was heard: they may be in the stream. Likewise.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
+    /// How often the relay went back to look at the stream and to send again what is missing there.
+    pub fn retries(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Progress {
+    counts: Arc<RelayCounts>,
     status: watch::Sender<RelayStatus>,
     /// The highest position ever acknowledged: the cursor.
     highest: watch::Sender<Option<Position>>,
@@ -89,6 +121,7 @@ impl Progress {
             state: RelayState::Starting,
         };
         Progress {
+            counts: Arc::default(),
             status: watch::Sender::new(status),
             highest: watch::Sender::new(cursor),
             written,
@@ -109,6 +142,23 @@ impl Progress {
 
     pub(super) fn watch(&self) -> watch::Receiver<RelayStatus> {
         self.status.subscribe()
+    }
+
+    pub(super) fn counts(&self) -> Arc<RelayCounts> {
+        Arc::clone(&self.counts)
+    }
+
+    /// The stream answered, and did not take a message at its place.
+    pub(super) fn refused(&self) {
+        self.counts.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn unanswered(&self) {
+        self.counts.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn retries(&self) {
+        self.counts.looks.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn cursor(&self) -> Option<Position> {
@@ -169,6 +219,7 @@ impl Progress {
 
     /// One more acknowledged, in order.
     pub(super) fn acked(&self, position: Position, event_bytes: u64, refill: Position) {
+        self.counts.published.fetch_add(1, Ordering::Relaxed);
         self.advance(position, event_bytes);
         self.update(|status| {
             status.acked = position;

@@ -12,11 +12,13 @@ use futures::stream::FuturesOrdered;
 use profile_messages::Position;
 use tokio::sync::watch;
 
+use super::message::EventMessage;
 use super::progress::Progress;
 use super::reconcile::Trouble;
 use super::resume::{Context, Resumed};
 use super::source::Outgoing;
 use super::stream::{Ack, StreamError};
+use crate::telemetry::traces::Span;
 
 /// One message under way.
 struct Landed {
@@ -112,17 +114,36 @@ impl<'a> Window<'a> {
             if message.is_removal() {
                 self.progress.sends_removal(Position(sequence));
             }
+            let mut span = self.span(&message);
             let ack = self.context.stream.publish(message, self.sent).await?;
             self.sent = sequence;
             self.under_way.push_back(Box::pin(async move {
+                let ack = ack.await;
+                if ack.is_err() {
+                    span.fail("not_acknowledged");
+                }
                 Landed {
                     sequence,
                     event_bytes,
-                    ack: ack.await,
+                    ack,
                 }
             }));
         }
         Ok(())
+    }
+
+    /// From here to the acknowledgement, in the trace of the commit.
+    fn span(&self, message: &EventMessage) -> Span {
+        let trace = self.context.tracer.at(message.trace.as_ref());
+        let mut span = trace.produce("publish profile-event.v1.{orgId}.{userId}");
+        span.note("messaging.system", "nats");
+        span.note("messaging.operation.name", "publish");
+        span.note("messaging.operation.type", "send");
+        span.note_text("messaging.destination.name", &message.subject);
+        if let Some(id) = &message.id {
+            span.note_text("messaging.message.id", id);
+        }
+        span
     }
 
     async fn next(&mut self) -> Result<Option<Outgoing>, Trouble> {
@@ -151,11 +172,20 @@ impl<'a> Window<'a> {
                 duplicate,
             }) => {
                 let expected = landed.sequence;
+                self.progress.refused();
                 self.trouble = Some(Trouble::Later(format!(
                     "sequence {sequence} acknowledged instead of {expected}, duplicate {duplicate}"
                 )));
             }
-            Err(error) => self.trouble = Some(error.into()),
+            Err(error) => {
+                match error {
+                    StreamError::Unavailable(_) => self.progress.unanswered(),
+                    StreamError::Surprise(_)
+                    | StreamError::Unsupported(_)
+                    | StreamError::Refused(_) => self.progress.refused(),
+                }
+                self.trouble = Some(error.into());
+            }
         }
     }
 }

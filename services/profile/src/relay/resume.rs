@@ -10,6 +10,7 @@ use super::reconcile::{Plan, Refusal, Trouble, plan};
 use super::source::Source;
 use super::stream::{EventStream, READ_MESSAGES_MAX};
 use crate::clock::Clock;
+use crate::telemetry::traces::Tracer;
 
 /// What the relay works with.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub(super) struct Context {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) max_age: Duration,
     pub(super) erased: Arc<ErasedMark>,
+    pub(super) tracer: Tracer,
 }
 
 /// Where publishing goes on.

@@ -13,6 +13,7 @@ use super::{Parts, Relay, RelayHandle, start};
 use crate::clock::Clock;
 use crate::commit_log::CommitLog;
 use crate::current_view::CurrentView;
+use crate::telemetry::traces::Tracer;
 
 /// What a relay runs on. The stream keeps messages for ever.
 #[derive(Clone, Debug)]
@@ -51,6 +52,7 @@ impl Relay {
                 clock: ports.clock,
                 max_age: Duration::ZERO,
                 erased: Arc::new(erased),
+                tracer: Tracer::default(),
             },
             slots: ports.slots,
             erase_settle: ports.erase_settle,

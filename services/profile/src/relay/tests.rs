@@ -14,6 +14,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::commit_log::{AppendError, Commit, ReadError, ReadLimits};
 use crate::current_view::memory::MemoryView;
+use crate::telemetry::traces::Tracer;
 
 const WAIT_MAX: Duration = Duration::from_secs(10);
 const EVENT_BYTES: u64 = 100;
@@ -123,6 +124,7 @@ fn record() -> Record {
         actor: String::new(),
         actor_issuer: String::new(),
         state: None,
+        trace: None,
     }
 }
 
@@ -157,6 +159,7 @@ async fn relay(stream: BadStream, failing_reads: usize, hangs: bool) -> RelayHan
         clock: Arc::new(SystemClock::default()),
         max_age: Duration::ZERO,
         erased: Arc::new(ErasedMark::load(Arc::new(NoSlots), "s-1").await.unwrap()),
+        tracer: Tracer::default(),
     };
     let parts = Parts {
         context,

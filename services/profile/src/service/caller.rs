@@ -37,8 +37,12 @@ impl ProfileService {
     /// Authenticates, then settles the organization; a header that names none is refused on every call.
     pub(super) async fn caller(&self, context: &RequestContext) -> Result<Caller, ServiceError> {
         let header = context.envelope.authorization.as_deref();
+        let mut span = context.trace.step("authenticate");
         let principal = self.authenticator.authenticate(header).await;
-        let principal = principal.map_err(ServiceError::Auth)?;
+        let principal = principal.map_err(ServiceError::Auth);
+        span.answer(principal.as_ref().err().map(ServiceError::code));
+        drop(span);
+        let principal = principal?;
         let context_org = match context.envelope.org.as_deref() {
             None => principal.org.clone(),
             Some(named) => Some(self.existing_org(&principal, named)?),

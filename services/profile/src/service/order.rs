@@ -45,6 +45,7 @@ impl ProfileService {
             expected_version,
             actor: subject.to_owned(),
             actor_issuer: issuer.to_owned(),
+            trace: context.trace.clone(),
             deadline: context.deadline(),
         }
     }

@@ -1,7 +1,8 @@
 //! Metrics, as Prometheus reads them. No label has a user, an organization or a value of a profile: all
 //! labels are of closed sets.
 //!
-//! What happens often is counted where it happens ([`RequestMetrics`], [`LogMetrics`]); what already has
+//! What happens often is counted where it happens ([`RequestMetrics`], [`LogMetrics`],
+//! [`UpkeepMetrics`]); what already has
 //! a number somewhere is read when Prometheus asks ([`Reading`]).
 
 mod commit_log;
@@ -10,6 +11,7 @@ mod reading;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,7 @@ use prometheus_client::registry::Registry;
 pub use self::commit_log::{GroupOutcome, LogMetrics};
 pub use self::reading::{Kind, Reading, Sample};
 pub use self::requests::{RequestMetrics, Transport};
+pub use self::upkeep::UpkeepMetrics;
 
 /// `Content-Type` of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,6 +32,7 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     pub requests: Arc<RequestMetrics>,
     pub commit_log: Arc<LogMetrics>,
+    pub upkeep: Arc<UpkeepMetrics>,
 }
 
 impl Metrics {
@@ -37,10 +41,12 @@ impl Metrics {
         let mut registry = Registry::default();
         let requests = Arc::new(RequestMetrics::registered(&mut registry));
         let commit_log = Arc::new(LogMetrics::registered(&mut registry));
+        let upkeep = Arc::new(UpkeepMetrics::registered(&mut registry));
         let metrics = Metrics {
             registry: Mutex::new(registry),
             requests,
             commit_log,
+            upkeep,
         };
         metrics.read(process::readings(version));
         metrics

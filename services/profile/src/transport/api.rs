@@ -14,6 +14,8 @@ mod tests;
 
 use http::Method;
 
+use crate::telemetry::traces::Served;
+
 pub use self::proto::DESCRIPTORS;
 
 /// A call of ZITADEL's API that is about profiles.
@@ -183,6 +185,19 @@ impl Call {
     /// `/<service>/<method>`: the path over gRPC, gRPC-Web and Connect.
     pub fn rpc_path(self) -> String {
         format!("/{}/{}", self.service().name(), self.method())
+    }
+
+    /// The call as a trace shows it on the transports that have methods.
+    pub(in crate::transport) fn traced_as(self, system: &'static str) -> Served {
+        let (service, method) = (self.service().name(), self.method());
+        Served {
+            name: format!("{service}/{method}").into(),
+            attributes: vec![
+                ("rpc.system", system.into()),
+                ("rpc.service", service.into()),
+                ("rpc.method", method.into()),
+            ],
+        }
     }
 
     /// The call at a path of gRPC, gRPC-Web or Connect.

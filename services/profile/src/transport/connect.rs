@@ -71,6 +71,7 @@ where
         response.headers_mut().insert(ACCEPT_POST, types);
         return response;
     };
+    let traced = exchange.trace(|| call.traced_as("connect_rpc"), &parts.headers);
     let called = async {
         check(&parts.headers)?;
         let admitted = exchange.admit(request_body).await?;
@@ -79,10 +80,12 @@ where
             Encoding::Json => json_reply::response(call, reply),
             Encoding::Proto => proto_reply::response(call, reply),
         };
-        let headers = &parts.headers;
-        exchange.call(&admitted, call, headers, read, write).await
+        let sent = (&parts.headers, &traced);
+        exchange.call(&admitted, call, sent, read, write).await
     };
-    let mut response = match called.await {
+    let called = called.await;
+    let error = called.as_ref().err().map(|refused| refused.error.code());
+    let mut response = match called {
         Ok(answer) => {
             let mut response = of(StatusCode::OK, encoding, answer.message);
             response.headers_mut().extend(answer.headers);
@@ -90,6 +93,7 @@ where
         }
         Err(refused) => failure(&refused.error),
     };
+    traced.answer(error, response.headers_mut());
     let successor = call.successor().map(Call::rpc_path);
     headers::add_advice(response.headers_mut(), call, successor.as_deref());
     response

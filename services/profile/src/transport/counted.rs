@@ -1,4 +1,4 @@
-//! The funnel of one transport, with its requests counted.
+//! The funnel of one transport, with its requests counted and traced.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::service::RequestContext;
 use crate::telemetry::metrics::{RequestMetrics, Transport};
+use crate::telemetry::traces::Tracer;
 
 /// Counts what passes to `inner` and what came of it.
 pub struct Counted<F> {
@@ -20,6 +21,7 @@ pub struct Counted<F> {
     transport: Transport,
     metrics: Arc<RequestMetrics>,
     clock: Arc<dyn Clock>,
+    tracer: Tracer,
 }
 
 impl<F: Funnel> Counted<F> {
@@ -28,12 +30,14 @@ impl<F: Funnel> Counted<F> {
         transport: Transport,
         metrics: Arc<RequestMetrics>,
         clock: Arc<dyn Clock>,
+        tracer: Tracer,
     ) -> Counted<F> {
         Counted {
             inner,
             transport,
             metrics,
             clock,
+            tracer,
         }
     }
 
@@ -44,6 +48,10 @@ impl<F: Funnel> Counted<F> {
 }
 
 impl<F: Funnel> Funnel for Counted<F> {
+    fn tracer(&self) -> Tracer {
+        self.tracer.clone()
+    }
+
     async fn execute(
         &self,
         context: RequestContext,

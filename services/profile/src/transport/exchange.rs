@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::HeaderMap;
 use http_body_util::{BodyExt, Limited};
+use profile_messages::error::ErrorCode;
 use profile_messages::json::{BODY_BYTES_MAX, BodyError};
 use profile_messages::reply::QueryReply;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -22,6 +23,7 @@ use super::{Funnel, Reply, Request};
 use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::service::RequestContext;
+use crate::telemetry::traces::{Served, Span};
 
 /// The body of every answer.
 pub(super) type ResponseBody = tonic::body::Body;
@@ -73,6 +75,27 @@ pub(super) struct Admitted<'a> {
     _place: SemaphorePermit<'a>,
 }
 
+/// A call as a trace shows it: until it is answered.
+#[derive(Debug)]
+pub(super) struct Traced {
+    span: Span,
+}
+
+impl Traced {
+    /// The status that the protocol has for the answer.
+    pub(super) fn status(&mut self, name: &'static str, status: impl Into<i64>) {
+        self.span.note(name, status.into());
+    }
+
+    /// Tells the caller of its trace and ends the span.
+    pub(super) fn answer(mut self, error: Option<ErrorCode>, headers: &mut HeaderMap) {
+        self.span.answer(error);
+        if let Some(context) = self.span.context() {
+            headers::add_trace(headers, &context);
+        }
+    }
+}
+
 /// The response message and what belongs beside it.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -111,6 +134,12 @@ impl<F: Funnel> Exchange<F> {
             body_read_timeout,
             counters,
         }
+    }
+
+    /// The span of a call, which begins now.
+    pub(super) fn trace(&self, served: impl FnOnce() -> Served, sent: &HeaderMap) -> Traced {
+        let span = self.funnel.tracer().serve(served, || headers::trace(sent));
+        Traced { span }
     }
 
     /// A place, at once or not at all, then the whole body: so bodies in memory are bounded in number, size
@@ -155,7 +184,7 @@ impl<F: Funnel> Exchange<F> {
         &self,
         admitted: &Admitted<'_>,
         call: Call,
-        headers: &HeaderMap,
+        (headers, traced): (&HeaderMap, &Traced),
         read: impl FnOnce() -> Result<Request, ServiceError>,
         write: impl FnOnce(&Reply) -> Result<Vec<u8>, ServiceError>,
     ) -> Result<Answer, Refused> {
@@ -169,6 +198,7 @@ impl<F: Funnel> Exchange<F> {
                 Request::Query(_) => false,
             };
             let context = RequestContext {
+                trace: traced.span.trace(envelope.trace.take()),
                 envelope,
                 received: admitted.received,
             };

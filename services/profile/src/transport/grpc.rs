@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
+use profile_messages::error::ErrorCode;
 use profile_messages::json::{BODY_BYTES_MAX, BodyError};
 use tokio::sync::watch;
 use tonic::body::Body;
@@ -24,7 +25,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use self::codec::BytesCodec;
 use self::helpers::Helpers;
 use super::api::{Call, proto, proto_reply, status};
-use super::exchange::{Admitted, Exchange, Response, headers};
+use super::exchange::{Admitted, Exchange, Response, Traced, headers};
 use super::{Funnel, Reply};
 use crate::error::ServiceError;
 
@@ -121,14 +122,15 @@ impl<F: Funnel> Service<Request<Body>> for Services<F> {
 
 async fn answer<F: Funnel>(exchange: &Exchange<F>, call: Call, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
+    let mut traced = exchange.trace(|| call.traced_as("grpc"), &parts.headers);
     let mut response = match read(exchange, body).await {
         Err(error) => failure(&error).into_http(),
         Ok(admitted) => {
             let headers = parts.headers.clone();
             let wire = http_body_util::Full::new(admitted.wire.clone());
             let unary = service_fn(|request: tonic::Request<Bytes>| {
-                let (admitted, headers) = (&admitted, &headers);
-                async move { called(exchange, admitted, call, headers, &request.into_inner()).await }
+                let (admitted, sent) = (&admitted, (&headers, &traced));
+                async move { called(exchange, admitted, call, sent, &request.into_inner()).await }
             });
             let mut grpc = tonic::server::Grpc::new(BytesCodec)
                 .max_decoding_message_size(BODY_BYTES_MAX)
@@ -137,6 +139,9 @@ async fn answer<F: Funnel>(exchange: &Exchange<F>, call: Call, request: Request<
             grpc.unary(unary, Request::from_parts(parts, wire)).await
         }
     };
+    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |it| it.code());
+    traced.status("rpc.grpc.status_code", code as i32);
+    traced.answer(ErrorCode::from_grpc(code as i32), response.headers_mut());
     let successor = call.successor().map(Call::rpc_path);
     headers::add_advice(response.headers_mut(), call, successor.as_deref());
     response
@@ -159,7 +164,7 @@ async fn called<F: Funnel>(
     exchange: &Exchange<F>,
     admitted: &Admitted<'_>,
     call: Call,
-    sent: &HeaderMap,
+    sent: (&HeaderMap, &Traced),
     message: &[u8],
 ) -> Result<tonic::Response<Bytes>, Status> {
     let mut is_message = true;

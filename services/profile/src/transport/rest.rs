@@ -17,6 +17,7 @@ use super::exchange::headers::{self, Condition};
 use super::exchange::{Answer, Exchange, Refused, Response, body};
 use super::{Funnel, Reply};
 use crate::error::ServiceError;
+use crate::telemetry::traces::Served;
 
 pub(super) use self::routes::{Found, find, is_rest_path};
 
@@ -58,6 +59,7 @@ where
         Found::OtherMethods(allowed) => return method_not_allowed(&allowed),
     };
     let successor = successor_path(call, user_id.as_deref());
+    let mut traced = exchange.trace(|| traced_as(call), &parts.headers);
     let called = async {
         let admitted = match call.http() {
             // A body has no meaning there (RFC 9110 §9.3.1).
@@ -66,15 +68,31 @@ where
         };
         let read = || Ok(json::request(call, user_id, &admitted.wire)?);
         let write = |reply: &Reply| json_reply::response(call, reply);
-        let headers = &parts.headers;
-        exchange.call(&admitted, call, headers, read, write).await
+        let sent = (&parts.headers, &traced);
+        exchange.call(&admitted, call, sent, read, write).await
     };
-    let mut response = match called.await {
+    let called = called.await;
+    let error = called.as_ref().err().map(|refused| refused.error.code());
+    let mut response = match called {
         Ok(answer) => success(call, &parts.headers, answer),
         Err(refused) => failure(&refused),
     };
+    traced.status("http.response.status_code", response.status().as_u16());
+    traced.answer(error, response.headers_mut());
     headers::add_advice(response.headers_mut(), call, successor.as_deref());
     response
+}
+
+/// The path itself is not shown: what a caller puts in the place of an id may be anything.
+fn traced_as(call: Call) -> Served {
+    let (method, route) = call.http();
+    Served {
+        name: format!("{method} {route}").into(),
+        attributes: vec![
+            ("http.request.method", method.to_string().into()),
+            ("http.route", route.into()),
+        ],
+    }
 }
 
 /// 304 for a reader that has this version already.

@@ -20,6 +20,7 @@ use profile::error::ServiceError;
 use profile::file_system::RealFiles;
 use profile::gateway::{GatewayOptions, Shards};
 use profile::service::{ProfileService, ReadOptions, RequestContext};
+use profile::telemetry::traces::Trace;
 use profile_messages::Position;
 use profile_messages::command::CommandRequest;
 use profile_messages::envelope::Envelope;
@@ -182,6 +183,7 @@ impl World {
         RequestContext {
             envelope,
             received: clock.monotonic(),
+            trace: Trace::default(),
         }
     }
 
@@ -236,6 +238,7 @@ impl World {
                 actor: newest.actor.clone(),
                 actor_issuer: newest.actor_issuer.clone(),
                 state: newest.state.clone(),
+                trace: None,
                 deadline: None,
             };
             newest = self.log.append(commit).await.unwrap();

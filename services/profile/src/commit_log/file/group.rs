@@ -83,10 +83,12 @@ impl Group {
 
 /// An upper bound of the encoded length, so that a commit need not be encoded to see that it must wait.
 pub(super) fn record_bytes_at_most(commit: &Commit) -> usize {
-    // The fixed header, and for each of the 18 protobuf fields its tag and its length or number.
-    let fixed = HEADER_BYTES + 18 * 12;
+    // The fixed header, and for each of the 20 protobuf fields its tag and its length or number.
+    let fixed = HEADER_BYTES + 20 * 12;
     let state = commit.state.as_ref().map_or(0, UserState::text_bytes);
     let ids = commit.user.as_str().len() + commit.org.as_str().len();
     let who = commit.actor.len() + commit.actor_issuer.len();
-    fixed + ids + commit.event.len() + who + state
+    let trace = commit.trace.as_ref();
+    let trace = trace.map_or(0, |trace| 25 + trace.tracestate().len());
+    fixed + trace + ids + commit.event.len() + who + state
 }

@@ -111,17 +111,18 @@ impl Writer {
     /// Makes the commits at the front of `queue` durable that fit into one frame, and answers them.
     pub(super) fn write_group(&mut self, queue: &mut VecDeque<Pending>) {
         if self.has_failed() {
-            self.observer.ended(&GroupOutcome {
+            let refused = GroupOutcome {
                 certainly_not_written: queue.len() as u64,
                 ..GroupOutcome::default()
-            });
+            };
+            self.observer.ended(&[], &refused);
             let closed = || Err(AppendError::NotWritten(NotWritten::Closed));
             return hand_out(queue.drain(..).map(|pending| (pending.answer, closed())));
         }
         let group = self.gather(queue);
         let mut outcome = group.refusals();
         if group.records.is_empty() {
-            self.observer.ended(&outcome);
+            self.observer.ended(&group.records, &outcome);
             return group.answer_all();
         }
         let first = self.durable.borrow().next();
@@ -131,25 +132,26 @@ impl Writer {
             .finish(&mut self.buffer, FrameKind::Group, first, count, before);
         if let Err(why) = self.make_room() {
             outcome.certainly_not_written += u64::from(count);
-            self.observer.ended(&outcome);
+            self.observer.ended(&group.records, &outcome);
             return group.refuse_all(&AppendError::NotWritten(why));
         }
         let clock = self.dir.clock().clone();
         let began = clock.monotonic();
-        if let Err(error) = self.write_frame(FrameKind::Group) {
+        let written = self.write_frame(FrameKind::Group);
+        outcome.took = clock.monotonic().saturating_duration_since(began);
+        if let Err(error) = written {
             outcome.maybe_written += u64::from(count);
-            self.observer.ended(&outcome);
+            self.observer.ended(&group.records, &outcome);
             let text = self.fail("write a group", &error);
             return group.refuse_all(&AppendError::MaybeWritten(text));
         }
-        outcome.took = clock.monotonic().saturating_duration_since(began);
         outcome.frame_bytes = self.buffer.len() as u64;
         outcome.committed = u64::from(count);
         self.observer.committed(&group.records);
         self.reader.recent.keep(&group.records, &group.bytes);
         let last = group.records.last().map(|record| record.position);
         self.durable.send_replace(last.unwrap_or(before));
-        self.observer.ended(&outcome);
+        self.observer.ended(&group.records, &outcome);
         group.answer_all();
         self.prepare_ahead();
     }

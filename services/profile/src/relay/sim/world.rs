@@ -26,6 +26,7 @@ use super::model::{Faults, Model};
 use crate::clock::Clock;
 use crate::commit_log::{AppendError, Commit, CommitLog, NotWritten, ReadError, ReadLimits};
 use crate::current_view::{CurrentView, ListRequest, ListRows, ViewError};
+use crate::telemetry::traces::Tracer;
 
 const USERS: u64 = 40;
 /// How long the server may bring back what was erased.
@@ -66,6 +67,7 @@ impl World {
             clock: Arc::new(FixedClock),
             max_age: Duration::ZERO,
             erased: Arc::new(self.mark().await),
+            tracer: Tracer::default(),
         };
         let parts = Parts {
             context,
@@ -276,6 +278,7 @@ impl FakeLog {
             actor: String::new(),
             actor_issuer: String::new(),
             state: None,
+            trace: None,
         });
         records.push(record.clone());
         lag.committed(&[record]);

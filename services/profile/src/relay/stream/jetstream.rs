@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use profile_messages::Position;
-use profile_messages::envelope::POSITION;
+use profile_messages::envelope::{POSITION, TRACEPARENT, TRACESTATE};
 use profile_messages::event::CONTENT_TYPE;
 use profile_messages::subject::EVENT_STREAM;
 use serde::de::DeserializeOwned;
@@ -316,6 +316,12 @@ fn headers(message: &EventMessage, expected_last: u64) -> HeaderMap {
     if let Some(position) = message.position {
         headers.insert(POSITION, position.to_string());
     }
+    if let Some(trace) = &message.trace {
+        headers.insert(TRACEPARENT, trace.traceparent());
+        if !trace.tracestate().is_empty() {
+            headers.insert(TRACESTATE, trace.tracestate());
+        }
+    }
     if message.withheld {
         headers.insert(WITHHELD, "1");
     } else {
@@ -336,6 +342,7 @@ fn event_message(stored: StreamMessage) -> EventMessage {
         withheld: header(WITHHELD).is_some(),
         subject: stored.subject.to_string(),
         payload: stored.payload,
+        trace: None,
     }
 }
 

@@ -9,9 +9,10 @@ use http::header::{
 use profile_messages::Version;
 use profile_messages::envelope::{
     AUTHORIZATION, DEADLINE_MS, DEADLINE_MS_MAX, EXPECTED_VERSION, Envelope, IDEMPOTENCY_KEY, ORG,
-    ZITADEL_ORG,
+    TRACEPARENT, TRACESTATE, ZITADEL_ORG,
 };
 use profile_messages::error::{ErrorCode, FieldViolation};
+use profile_messages::trace::TraceContext;
 
 use crate::error::ServiceError;
 use crate::transport::api::{Call, Effect};
@@ -26,6 +27,7 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 const CONNECT_TIMEOUT_MS: &str = "connect-timeout-ms";
 const ONE_TAG: &str = "value must be * or one strong entity tag, the quoted version";
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 
 /// Whether the caller made its change conditional on an entity tag: a mismatch is 412 then.
@@ -72,7 +74,23 @@ pub(in crate::transport) fn envelope(headers: &HeaderMap) -> Result<Envelope, Se
         let bounded = milliseconds.min(DEADLINE_MS_MAX);
         envelope.deadline_ms = Some(envelope.deadline_ms.unwrap_or(bounded).min(bounded));
     }
+    envelope.trace = trace(headers);
     Ok(envelope)
+}
+
+/// The caller's place in a trace, if it says so in the form of the W3C.
+pub(in crate::transport) fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let parent = headers.get(TRACEPARENT).and_then(text)?;
+    let states = headers.get_all(TRACESTATE).iter();
+    let states: Option<Vec<&str>> = states.map(text).collect();
+    TraceContext::parse(parent, &states.unwrap_or_default().join(","))
+}
+
+/// `traceresponse`, as level 2 of Trace Context drafted it: a caller without a trace finds this one by it.
+pub(in crate::transport) fn add_trace(headers: &mut HeaderMap, context: &TraceContext) {
+    if let Ok(value) = HeaderValue::try_from(context.traceparent()) {
+        headers.insert(TRACERESPONSE, value);
+    }
 }
 
 /// A version that no user ever has: what a tag that is none of ours stands for.

@@ -210,6 +210,7 @@ fn cors() -> CorsLayer {
         "if-match",
         "if-none-match",
         "traceparent",
+        "tracestate",
     ];
     let exposed = [
         LOCATION,
@@ -221,6 +222,7 @@ fn cors() -> CorsLayer {
         HeaderName::from_static("deprecation"),
         HeaderName::from_static("link"),
         HeaderName::from_static("retry-after"),
+        HeaderName::from_static("traceresponse"),
         HeaderName::from_static("warning"),
     ];
     CorsLayer::new()

@@ -2,12 +2,14 @@
 
 use async_nats::HeaderMap;
 use profile_messages::command::{CommandRequest, CreateBody, PatchBody, TargetBody, UpdateBody};
-use profile_messages::envelope::Envelope;
+use profile_messages::envelope::{Envelope, TRACEPARENT, TRACESTATE};
 use profile_messages::json::decode_body;
 use profile_messages::query::{GetBody, PageBody, QueryRequest, ReplayBody};
-use profile_messages::subject::{Operation, RequestSubject};
+use profile_messages::subject::{Operation, REQUESTS, RequestSubject};
+use profile_messages::trace::TraceContext;
 
 use crate::error::ServiceError;
+use crate::telemetry::traces::Served;
 use crate::transport::Request;
 
 /// Reads the headers. Letter case does not matter, the first value of a name counts.
@@ -19,6 +21,36 @@ pub(in crate::transport) fn envelope(
 ) -> Result<Envelope, ServiceError> {
     Envelope::from_headers(|name| headers.and_then(|headers| first_value(headers, name)))
         .map_err(ServiceError::Headers)
+}
+
+/// The caller's place in a trace, if it says so in the form of the W3C.
+pub(super) fn trace(headers: Option<&HeaderMap>) -> Option<TraceContext> {
+    let value = |name| headers.and_then(|headers| first_value(headers, name));
+    TraceContext::parse(value(TRACEPARENT)?, value(TRACESTATE).unwrap_or_default())
+}
+
+/// A request as a trace shows it: by the form of its subject, without the user in it.
+pub(super) fn traced_as(subject: Option<&RequestSubject<'_>>) -> Served {
+    let template = match subject {
+        None => REQUESTS.to_owned(),
+        Some(RequestSubject {
+            operation,
+            user: None,
+        }) => operation.subject(),
+        Some(RequestSubject {
+            operation,
+            user: Some(_),
+        }) => format!("profile.v1.user.{{userId}}.{}", operation.name()),
+    };
+    Served {
+        name: template.clone().into(),
+        attributes: vec![
+            ("messaging.system", "nats".into()),
+            ("messaging.operation.name", "process".into()),
+            ("messaging.operation.type", "process".into()),
+            ("messaging.destination.template", template.into()),
+        ],
+    }
 }
 
 /// Names that differ in letter case only have lost their order by now: the one written as documented

@@ -2,8 +2,9 @@
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use profile_messages::envelope::{SERVICE_ERROR, SERVICE_ERROR_CODE};
+use profile_messages::envelope::{SERVICE_ERROR, SERVICE_ERROR_CODE, TRACEPARENT};
 use profile_messages::error::{ErrorCode, FieldViolation};
+use profile_messages::trace::TraceContext;
 use serde::Serialize;
 
 use crate::error::ServiceError;
@@ -52,6 +53,15 @@ pub(in crate::transport) fn failure(error: &ServiceError) -> Answer {
         payload: payload.into(),
         error: Some(code),
     }
+}
+
+/// Tells the caller of its trace.
+pub(super) fn with_trace(mut answer: Answer, context: Option<TraceContext>) -> Answer {
+    if let Some(context) = context {
+        let headers = answer.headers.get_or_insert_default();
+        headers.insert(TRACEPARENT, context.traceparent());
+    }
+    answer
 }
 
 /// Only `list`, `history` and `replay` can be asked for less.

@@ -22,6 +22,7 @@ use super::requests::{Release, Requests, Stop};
 use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::service::RequestContext;
+use crate::telemetry::traces::Span;
 use crate::transport::micro::EndpointStats;
 use crate::transport::{Funnel, Request};
 
@@ -142,8 +143,13 @@ async fn handle<F: Funnel>(
     reply: Subject,
     received: Instant,
 ) {
-    let operation = subject::parse_request(&message.subject).map(|parsed| parsed.operation);
-    let respond = respond(shared, message, received);
+    let parsed = subject::parse_request(&message.subject);
+    let operation = parsed.as_ref().map(|parsed| parsed.operation);
+    let mut span = shared.funnel.tracer().serve(
+        || decode::traced_as(parsed.as_ref()),
+        || decode::trace(message.headers.as_ref()),
+    );
+    let respond = respond(shared, message, received, &span);
     let answer = match AssertUnwindSafe(respond).catch_unwind().await {
         Ok(answer) => answer,
         Err(_) => {
@@ -152,6 +158,9 @@ async fn handle<F: Funnel>(
             encode::failure(&ServiceError::Internal)
         }
     };
+    span.answer(answer.error);
+    let answer = encode::with_trace(answer, span.context());
+    drop(span);
     let took = shared.clock.monotonic().saturating_duration_since(received);
     record(shared, operation, answer.error, took);
     match publish(&shared.egress, reply, answer).await {
@@ -160,8 +169,13 @@ async fn handle<F: Funnel>(
     }
 }
 
-async fn respond<F: Funnel>(shared: &Shared<F>, message: Message, received: Instant) -> Answer {
-    match call(shared, message, received).await {
+async fn respond<F: Funnel>(
+    shared: &Shared<F>,
+    message: Message,
+    received: Instant,
+    span: &Span,
+) -> Answer {
+    match call(shared, message, received, span).await {
         Ok(answer) => answer,
         Err(error) => encode::failure(&error),
     }
@@ -171,11 +185,16 @@ async fn call<F: Funnel>(
     shared: &Shared<F>,
     message: Message,
     received: Instant,
+    span: &Span,
 ) -> Result<Answer, ServiceError> {
-    let (envelope, request) = decoded(&message)?;
+    let (mut envelope, request) = decoded(&message)?;
     // It holds a part of the connection's read buffer, and the funnel may take its time.
     drop(message);
-    let context = RequestContext { envelope, received };
+    let context = RequestContext {
+        trace: span.trace(envelope.trace.take()),
+        envelope,
+        received,
+    };
     let payload_bytes_max = shared.egress.max_payload();
     Ok(match request {
         Request::Command(command) => {

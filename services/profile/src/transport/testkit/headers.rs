@@ -6,6 +6,7 @@ use profile_messages::envelope::{
     AUTHORIZATION, DEADLINE_MS, DEADLINE_MS_MAX, EXPECTED_VERSION, Envelope, IDEMPOTENCY_KEY,
     IDEMPOTENCY_KEY_LENGTH_MAX, ZITADEL_ORG,
 };
+use profile_messages::trace::STATE_BYTES_MAX;
 
 use super::{MARKER, nats_answer_is_whole};
 use crate::error::ServiceError;
@@ -93,8 +94,9 @@ fn is_in_form(envelope: &Envelope) {
     // A deadline that came in the manner of gRPC may be 0: it has passed.
     assert!(envelope.deadline_ms <= Some(DEADLINE_MS_MAX));
     assert_ne!(envelope.org.as_deref(), Some(""));
-    if let Some(trace) = &envelope.traceparent {
-        assert!((55..=128).contains(&trace.len()));
+    if let Some(trace) = &envelope.trace {
+        assert_eq!(trace.traceparent().len(), 55);
+        assert!(trace.tracestate().len() <= STATE_BYTES_MAX);
     }
     let token = envelope.authorization.as_deref().unwrap_or_default();
     let elsewhere = [&envelope.org, &envelope.idempotency_key];
