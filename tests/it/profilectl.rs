@@ -1,5 +1,7 @@
 //! `profilectl`, the program itself, against the real service.
 
+mod import;
+
 use std::process::{Command, Output};
 
 use profile_tests::caller::{Caller, Identity, new_user, token};
@@ -44,17 +46,23 @@ async fn revert_makes_the_profile_what_it_was_and_diff_shows_how_it_came_about()
 }
 
 fn profilectl(server: &NatsServer, token: &str, arguments: &[&str]) -> Output {
+    command(server, token)
+        .args(arguments)
+        .output()
+        .expect("profilectl can be started")
+}
+
+fn command(server: &NatsServer, token: &str) -> Command {
     let user = NatsUser::Requester;
-    Command::new(binary("profilectl"))
+    let mut command = Command::new(binary("profilectl"));
+    command
         .env_clear()
         .env("NATS_URL", server.url())
         .env("PROFILECTL_NATS_USER", user.name())
         .env("PROFILECTL_NATS_PASSWORD", user.password())
         .env("PROFILE_TOKEN", token)
-        .args(["--inbox-prefix", user.inbox_prefix()])
-        .args(arguments)
-        .output()
-        .expect("profilectl can be started")
+        .args(["--inbox-prefix", user.inbox_prefix()]);
+    command
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -90,6 +90,12 @@ impl Global {
 pub(crate) enum Action {
     /// Create a human user with a profile
     Create(CreateArgs),
+    /// Create users from a file of JSON lines
+    ///
+    /// Each line is the body of create, with a userId or an idempotencyKey (a member of the line, not sent in
+    /// the body). Run again after it was stopped or killed, it goes on where it was: no line is done twice.
+    /// Tokens run out: with --token-file a newer one can be put in place while it runs.
+    Import(ImportArgs),
     /// Show a profile
     Get(GetArgs),
     /// Replace all six profile fields
@@ -153,6 +159,33 @@ pub(crate) struct DoctorArgs {
     /// The HTTP monitoring of nats-server: its clock, and when it syncs
     #[arg(long, value_name = "URL")]
     pub(crate) nats_monitor: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// JSON lines; - is standard input
+    pub(crate) file: PathBuf,
+    /// Where the result of every line is written, and read by the next run [default: <FILE>.results]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) results: Option<PathBuf>,
+    /// Requests under way at the same time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = in_flight)]
+    pub(crate) in_flight: usize,
+    /// Show how far it is also where stderr is no terminal
+    #[arg(long)]
+    pub(crate) progress: bool,
+    /// End with an error also when a user existed before
+    #[arg(long)]
+    pub(crate) fail_on_existing: bool,
+}
+
+const IN_FLIGHT_MAX: u16 = 1_024;
+
+fn in_flight(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=IN_FLIGHT_MAX) => Ok(usize::from(number)),
+        Ok(_) | Err(_) => Err(format!("a number from 1 to {IN_FLIGHT_MAX}")),
+    }
 }
 
 /// Whose profile.

@@ -75,6 +75,16 @@ pub(crate) fn inbox_prefix(global: &Global) -> Option<String> {
 }
 
 impl Connection {
+    /// The same connection for a request beside others. It hears no notices: what the server refuses gets no
+    /// answer there.
+    pub(crate) fn sibling(&self) -> Connection {
+        let (_, notices) = mpsc::channel(1);
+        Connection {
+            client: self.client.clone(),
+            notices,
+        }
+    }
+
     /// Waits until the server has processed everything that was sent before.
     ///
     /// `flush` of async-nats only empties the socket buffer. A request to an own inbox that nobody

@@ -11,6 +11,7 @@ mod commands;
 mod doctor;
 mod exit;
 mod failure;
+mod import;
 mod output;
 mod queries;
 mod replay;
@@ -45,6 +46,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Action::Update(update) => commands::update(global, update).await,
         Action::Patch(patch) => commands::patch(global, patch).await,
         Action::Remove(remove) => commands::remove(global, remove).await,
+        Action::Import(args) => import::import(global, args).await,
         Action::Get(get) => queries::get(global, get).await,
         Action::History(history) => queries::history(global, history).await,
         Action::Revert(args) => revert::revert(global, args).await,

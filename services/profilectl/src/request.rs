@@ -134,8 +134,11 @@ pub(crate) fn addressed_file(
     Some(subject.and_then(|subject| Ok((subject, body::from_file(path)?))))
 }
 
-fn headers(global: &Global) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::new();
+/// The token of the options, read from its file each time.
+///
+/// # Errors
+/// Usage, when the file cannot be read.
+pub(crate) fn bearer(global: &Global) -> Result<Option<String>, Failure> {
     let from_file = global.token_file.as_deref().map(|path| {
         std::fs::read_to_string(path)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))
@@ -144,11 +147,16 @@ fn headers(global: &Global) -> Result<HeaderMap, Failure> {
         Some(text) => Some(text?),
         None => global.token.as_ref().map(|token| token.reveal().to_owned()),
     };
-    if let Some(token) = token {
+    Ok(token.map(|token| token.trim().to_owned()))
+}
+
+fn headers(global: &Global) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = bearer(global)? {
         put(
             &mut headers,
             envelope::AUTHORIZATION,
-            &format!("Bearer {}", token.trim()),
+            &format!("Bearer {token}"),
         )?;
     }
     if let Some(org) = &global.org {
