@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -90,3 +90,6 @@ bench: ## beside echo, PostgreSQL, Redis and JetStream (QUICK=1; ROUNDS=, SECOND
 
 monitoring-test: ## every query of the dashboard and every alert against a real Prometheus (needs Debian's prometheus)
 	@tools/monitoring-test.sh
+
+schemas: ## write what is made from the code: AsyncAPI document and page (messages/schemas)
+	BLESS=1 cargo test --workspace --locked --test documents the_documents_are_what_the_code_says
