@@ -92,4 +92,4 @@ monitoring-test: ## every query of the dashboard and every alert against a real 
 	@tools/monitoring-test.sh
 
 schemas: ## write what is made from the code: AsyncAPI document and page (messages/schemas)
-	BLESS=1 cargo test --workspace --locked --test documents the_documents_are_what_the_code_says
+	BLESS=1 cargo test --locked -p profile-tests --test documents the_documents_are_what_the_code_says

@@ -15,6 +15,7 @@ mod output;
 mod queries;
 mod replay;
 mod request;
+mod schema;
 mod setup;
 mod token_command;
 mod watch;
@@ -53,5 +54,6 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Action::Doctor(args) => doctor::doctor(global, args),
         Action::Init(args) => setup::init(args),
         Action::Completions(args) => setup::completions(args),
+        Action::Schema(args) => schema::schema(args),
     }
 }
