@@ -4,7 +4,9 @@ WORKDIR /source
 COPY . .
 # aws-lc builds with the C compiler alone.
 ENV AWS_LC_SYS_CMAKE_BUILDER=0
-RUN cargo build --release --locked -p profile -p profilectl
+# What `--version` names: docker build --build-arg GIT_COMMIT=$(git rev-parse HEAD) .
+ARG GIT_COMMIT=
+RUN GIT_COMMIT=$GIT_COMMIT cargo build --release --locked -p profile -p profilectl
 RUN tools/image-root.sh /image target/release/profiled target/release/profilectl \
     && mkdir -p /image/etc/ssl/certs /owned \
     && mkdir -m 700 /owned/data /owned/keys /owned/public-keys \

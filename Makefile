@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas asyncapi-check sbom
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -90,3 +90,12 @@ bench: ## beside echo, PostgreSQL, Redis and JetStream (QUICK=1; ROUNDS=, SECOND
 
 monitoring-test: ## every query of the dashboard and every alert against a real Prometheus (needs Debian's prometheus)
 	@tools/monitoring-test.sh
+
+schemas: ## write what is made from the code: AsyncAPI document and page (messages/schemas)
+	BLESS=1 cargo test --locked -p profile-tests --test documents the_documents_are_what_the_code_says
+
+asyncapi-check: ## the AsyncAPI document against the official schema, by AsyncAPI's own parser from npm
+	@tools/asyncapi-check.sh
+
+sbom: ## a bill of materials of each program, in target/sbom (needs cargo-cyclonedx)
+	@tools/sbom.sh

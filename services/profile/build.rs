@@ -1,9 +1,12 @@
-//! Compiles ZITADEL's part of the API to Rust messages, and to the descriptors that reflection serves.
+//! Compiles ZITADEL's part of the API to Rust messages, and to the descriptors that reflection serves; and
+//! what `--version` says.
 
 use std::error::Error;
 use std::path::PathBuf;
 
 use prost::Message;
+
+include!("../../tools/version.rs");
 
 const PROTO_DIR: &str = "../../messages/proto";
 const FILES: [&str; 3] = [
@@ -13,6 +16,7 @@ const FILES: [&str; 3] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
+    emit_version();
     println!("cargo::rerun-if-changed={PROTO_DIR}");
     let descriptors = protox::compile(FILES, [PROTO_DIR])?;
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);

@@ -9,10 +9,12 @@ use profile_tests::repository;
 use serde_json::{Map, Value, json};
 
 /// What is served besides calls.
-const OTHERS: [(&str, &str); 3] = [
+const OTHERS: [(&str, &str); 5] = [
     ("get", "/debug/healthz"),
     ("get", "/debug/ready"),
     ("get", "/openapi.json"),
+    ("get", "/asyncapi.json"),
+    ("get", "/docs"),
 ];
 
 #[test]

@@ -6,4 +6,5 @@ mod dependencies;
 mod documents;
 mod makefile;
 mod sources;
+mod version;
 mod words;

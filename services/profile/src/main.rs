@@ -15,7 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// User profiles as a microservice on NATS.
 #[derive(Debug, Parser)]
-#[command(name = "profiled", version)]
+#[command(name = "profiled", version = env!("PROFILE_VERSION"))]
 struct Arguments {
     /// Configuration file (TOML); environment variables PROFILE__SECTION__KEY override it.
     #[arg(long, global = true)]

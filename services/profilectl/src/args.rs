@@ -17,7 +17,7 @@ use crate::exit;
 
 /// The command line client of profile-service.
 #[derive(Debug, Parser)]
-#[command(name = "profilectl", version, about, after_help = exit::help())]
+#[command(name = "profilectl", version = env!("PROFILE_VERSION"), about, after_help = exit::help())]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -137,6 +137,39 @@ pub(crate) enum Action {
     Init(InitArgs),
     /// Print the completions of a shell, e.g. source <(profilectl completions bash)
     Completions(CompletionsArgs),
+    /// Print or write the machine-readable contract, as this release has it
+    Schema(SchemaArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Which part of it; everything with --out alone
+    pub(crate) part: Option<SchemaPart>,
+    /// Write files below this directory instead; those of the same name are replaced
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// A part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SchemaPart {
+    /// OpenAPI 3.1 of the REST paths
+    Openapi,
+    /// AsyncAPI 3.0 of the NATS subjects and events
+    Asyncapi,
+    /// JSON Schemas of every request, reply, event and error; printed as one object by file name
+    JsonSchemas,
+    /// The .proto files of gRPC, gRPC-Web and Connect; printed one after the other
+    Protos,
+}
+
+impl SchemaPart {
+    pub(crate) const ALL: [SchemaPart; 4] = [
+        SchemaPart::Openapi,
+        SchemaPart::Asyncapi,
+        SchemaPart::JsonSchemas,
+        SchemaPart::Protos,
+    ];
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ mod queries;
 mod replay;
 mod request;
 mod revert;
+mod schema;
 mod setup;
 mod token_command;
 mod watch;
@@ -57,5 +58,6 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Action::Doctor(args) => doctor::doctor(global, args),
         Action::Init(args) => setup::init(args),
         Action::Completions(args) => setup::completions(args),
+        Action::Schema(args) => schema::schema(args),
     }
 }

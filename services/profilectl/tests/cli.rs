@@ -5,6 +5,8 @@
 
 use std::process::{Command, Output};
 
+use profile_messages::schema;
+
 fn profilectl(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_profilectl"))
         .args(arguments)
@@ -69,4 +71,37 @@ fn completions_know_the_commands() {
             assert!(script.contains(command), "{shell}: {command}");
         }
     }
+}
+
+#[test]
+fn every_part_of_the_contract_is_printed_and_written() {
+    let printed = |part: &str| {
+        let output = profilectl(&["schema", part]);
+        assert!(output.status.success(), "{part}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(printed("openapi"), schema::OPENAPI);
+    assert_eq!(printed("asyncapi"), schema::ASYNCAPI);
+    let all: serde_json::Value = serde_json::from_str(&printed("json-schemas")).unwrap();
+    assert_eq!(all.as_object().unwrap().len(), schema::FILES.len());
+    assert!(printed("protos").contains("\n// zitadel/management.proto\n"));
+
+    let folder = std::env::temp_dir().join(format!("profilectl-schema-{}", std::process::id()));
+    let written = profilectl(&["schema", "--out", folder.to_str().unwrap()]);
+    assert!(written.status.success());
+    let read = |path: &str| std::fs::read_to_string(folder.join(path)).unwrap();
+    assert_eq!(read("openapi.json"), schema::OPENAPI);
+    assert_eq!(read("asyncapi.json"), schema::ASYNCAPI);
+    for (name, text) in schema::FILES {
+        assert_eq!(read(&format!("json-schemas/{name}")), text, "{name}");
+    }
+    for (path, text) in schema::PROTOS {
+        assert_eq!(read(&format!("protos/{path}")), text, "{path}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+
+    // Which part, or where to: one of the two.
+    assert_eq!(profilectl(&["schema"]).status.code(), Some(2));
+    let nowhere = profilectl(&["schema", "openapi", "--out", "/dev/null/x"]);
+    assert!(!nowhere.status.success() && nowhere.stdout.is_empty());
 }

@@ -1,0 +1,7 @@
+//! What `--version` says.
+
+include!("../../tools/version.rs");
+
+fn main() {
+    emit_version();
+}
