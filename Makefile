@@ -42,7 +42,7 @@ load: ## 100,000 users from 64 clients against a release build (LOAD_USERS=N)
 	cargo build --release --locked --bins
 	LOAD_USERS=$${LOAD_USERS:-100000} cargo test --release --locked -p profile-tests --test load -- --nocapture
 
-compose-test: ## the shipped docker-compose.yml, with a kill -9 of the service in between
+compose-test: ## the shipped docker-compose.yml: a kill -9 of the service in between, and every query in its Prometheus (MONITORING=0)
 	@tools/compose-test.sh
 
 acceptance: ## what README.md promises, checked in Python (needs `make run` up, pip install nats-py)

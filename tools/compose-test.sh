@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Brings the shipped docker-compose.yml up, changes a profile over NATS, reads the events, kills the
-# service (SIGKILL), starts it again and checks that nothing is lost. Everything is removed afterwards.
+# service (SIGKILL), starts it again and checks that nothing is lost. Then with the profile `monitoring`: every
+# query of the dashboard and of the alerts finds data in that Prometheus. Everything is removed afterwards.
 #
 # Needs Docker and `docker compose` or docker-compose 1.29. Without a running Docker daemon it starts
-# one of its own, which needs root and Debian's docker.io, docker-compose and busybox-static. Where
+# one of its own, which needs root and Debian's docker.io, docker-compose, busybox-static and prometheus. Where
 # images cannot be pulled or built it uses stand-ins made of what is here (tools/stand-in-images.sh);
-# an override file then changes the names of the images and nothing else.
+# an override file then changes the names of the images and nothing else. Prometheus is Debian's then, and what
+# stands in for Grafana only says that it is healthy. MONITORING=0: without that part.
 #
 # PULL=never: stand-ins at once. BINARIES=FOLDER: profiled and profilectl for them, not target/release.
 set -euo pipefail
@@ -16,7 +18,8 @@ readonly scratch="${CARGO_TARGET_DIR:-$PWD/target}/compose-test"
 readonly override="$scratch/images.yml" edited="$scratch/edited.yml"
 image=profile-service
 # Any free port: the test itself stays inside the network of the stack.
-export NATS_PORT=${NATS_PORT:-0}
+export NATS_PORT=${NATS_PORT:-0} HTTP_PORT=${HTTP_PORT:-0}
+export PROMETHEUS_PORT=${PROMETHEUS_PORT:-0} GRAFANA_PORT=${GRAFANA_PORT:-0}
 # Stand-ins for the two variables that only `ctl` takes.
 export PROFILE_TOKEN="" PROFILECTL_NATS_PASSWORD=""
 daemon=""
@@ -35,7 +38,7 @@ ensure_daemon() {
     if docker info >/dev/null 2>&1; then return; fi
     [[ $(id -u) == 0 ]] || { say "no Docker daemon, and starting one needs root" >&2; exit 1; }
     command -v dockerd >/dev/null ||
-        { say "no dockerd (Debian: apt-get install docker.io docker-compose busybox-static)" >&2; exit 1; }
+        { say "no dockerd (Debian: apt-get install docker.io docker-compose busybox-static prometheus)" >&2; exit 1; }
     export DOCKER_HOST="unix://$scratch/docker.sock"
     dockerd --host "$DOCKER_HOST" --data-root "$scratch/docker" --exec-root "$scratch/exec" \
         --pidfile "$scratch/docker.pid" >"$scratch/dockerd.log" 2>&1 &
@@ -62,6 +65,8 @@ ensure_images() {
         echo "services:"
         printf '  %s: { image: "profile-nats:stand-in" }\n' secrets nats
         printf '  %s: { image: "profile-service:stand-in" }\n' keys profile ctl
+        [[ ${MONITORING:-} == 0 ]] ||
+            printf '  %s: { image: "profile-%s:stand-in" }\n' prometheus prometheus grafana grafana
     } >"$override"
     files+=(-f "$override")
     image=profile-service:stand-in
@@ -121,8 +126,44 @@ nick_name_is() {
     ctl --json get user1 | grep -q "\"nickName\": *\"$1\"" || fail "the nick name is not $1"
 }
 
+# `published SERVICE PORT`: the address on this machine.
+published() { printf 'http://%s' "$(compose port "$1" "$2")"; }
+
+# The same queries as `make monitoring-test`, with a client in a container of its own for each request.
+monitoring() {
+    compose --profile monitoring up -d
+    await_healthy
+    local prometheus grafana
+    prometheus=$(published prometheus 9090)
+    grafana=$(published grafana 3000)
+    as_user requester
+    {
+        printf 'profilectl() { '
+        printf '%q ' "${compose[@]}" --project-name profile-compose-test "${files[@]}" run --rm -T "${as[@]}" ctl
+        printf '"$@" </dev/null; }\n'
+    } >"$scratch/env.sh"
+    python3 tools/monitoring_queries.py "$prometheus" "$scratch/env.sh" || fail "a query finds no data"
+    python3 - "$prometheus" "$grafana" <<'EOF' || fail "Prometheus or Grafana does not answer as it should"
+import json, sys, urllib.request
+
+def read(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+prometheus, grafana = sys.argv[1:]
+rules = [rule for group in read(f"{prometheus}/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
+targets = read(f"{prometheus}/api/v1/targets")["data"]["activeTargets"]
+assert rules and all(rule["health"] in ("ok", "unknown") for rule in rules), rules
+assert [target["health"] for target in targets] == ["up"], targets
+assert read(f"{grafana}/api/health")["database"] == "ok"
+print(f"{len(rules)} alerts are loaded")
+EOF
+    compose exec -T grafana cat /etc/grafana/dashboards/profile-service.json |
+        cmp - config/monitoring/grafana/dashboards/profile-service.json || fail "Grafana has no dashboard"
+}
+
 clean_up() {
-    if docker info >/dev/null 2>&1; then compose down --volumes --remove-orphans >/dev/null 2>&1 || true; fi
+    if docker info >/dev/null 2>&1; then compose --profile monitoring --profile tools down --volumes --remove-orphans >/dev/null 2>&1 || true; fi
     if [[ -n $daemon ]]; then
         kill "$daemon" && wait "$daemon" || true
     fi
@@ -179,4 +220,9 @@ compose up -d
 await_healthy
 nick_name_is second
 configuration | grep -q '^filter = "debug"$' || fail "an edit of config/compose.toml was not read"
+if [[ ${MONITORING:-} != 0 ]]; then
+    say "lines move: every query of the dashboard and of the alerts, in the stack's own Prometheus"
+    token=$(mint ORG_OWNER)
+    monitoring
+fi
 say "passed"
