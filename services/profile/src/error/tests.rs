@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::*;
 
+mod catalogue;
+
 fn golden(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../messages/golden");
     std::fs::read_to_string(folder.join(name))
