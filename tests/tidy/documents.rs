@@ -4,13 +4,19 @@ use profile_tests::repository;
 
 use crate::sources::{self, Source};
 
-/// Documents that must be there. Others in the root are checked as well.
-const REQUIRED: &[&str] = &["README.md", "ARCHITECTURE.md", "RELIABILITY.md"];
+/// Documents that must be there. Others in the root and under docs are checked as well.
+const REQUIRED: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "RELIABILITY.md",
+    "docs/errors.md",
+];
 
 /// What a path of this repository starts with.
 const FOLDERS: &[&str] = &[
     "config/",
     "docs/",
+    "examples/",
     "fuzz/",
     "messages/",
     "services/",
@@ -26,7 +32,7 @@ const ENDINGS: &[&str] = &[".md", ".toml", ".yml", ".conf", ".sh", ".rs"];
 #[test]
 fn every_path_named_in_a_document_exists() {
     let mut missing = Vec::new();
-    for document in documents() {
+    for document in all() {
         for named in paths_in(&document.text) {
             if !repository::file(named).exists() {
                 missing.push(format!("{}: `{named}`", document.path));
@@ -42,16 +48,21 @@ fn every_path_named_in_a_document_exists() {
 
 #[test]
 fn the_required_documents_are_there() {
-    let there: Vec<_> = documents().into_iter().map(|found| found.path).collect();
+    let there: Vec<_> = all().into_iter().map(|found| found.path).collect();
     for required in REQUIRED {
         assert!(there.iter().any(|path| path == required), "no {required}");
     }
 }
 
-/// The documents in the root.
-fn documents() -> Vec<Source> {
+/// The documents in the root, under docs and beside the examples.
+pub(crate) fn all() -> Vec<Source> {
     let mut documents = sources::all();
-    documents.retain(|source| !source.path.contains('/') && source.path.ends_with(".md"));
+    documents.retain(|source| {
+        let is_in_root = !source.path.contains('/');
+        let is_below = |folder| source.path.starts_with(folder);
+        let is_ours = is_in_root || is_below("docs/") || is_below("examples/");
+        is_ours && source.path.ends_with(".md")
+    });
     documents
 }
 

@@ -4,6 +4,7 @@
 mod arrows;
 mod dependencies;
 mod documents;
+mod links;
 mod makefile;
 mod sources;
 mod version;
