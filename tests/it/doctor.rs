@@ -1,5 +1,7 @@
 //! `profilectl doctor` against planted faults: each is found by its name, and a sound installation has none.
 
+mod planted;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 

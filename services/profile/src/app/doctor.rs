@@ -2,6 +2,7 @@
 //! is wrong and how to mend it. Changes nothing.
 
 mod bus;
+mod data;
 mod here;
 mod monitor;
 

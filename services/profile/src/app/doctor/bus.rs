@@ -234,9 +234,20 @@ async fn settings(egress: &Client) -> Option<Finding> {
     let request = async_nats::Request::new()
         .headers(HeaderMap::new())
         .timeout(Some(BOUND));
-    let answer = egress.send_request(subject, request).await.ok()?;
-    let info: StreamInfo = serde_json::from_slice(&answer.payload).ok()?;
-    info.config?.deny_delete.then(|| {
+    let config = match egress.send_request(subject, request).await {
+        Ok(answer) => serde_json::from_slice::<StreamInfo>(&answer.payload)
+            .ok()
+            .and_then(|info| info.config),
+        Err(_) => None,
+    };
+    let Some(config) = config else {
+        return Some(Finding::unchecked(
+            "event-stream-delete",
+            "the settings of the event stream could not be read",
+            "look again; if it stays so, let the egress user use $JS.API.STREAM.INFO, as config/nats-server.conf does",
+        ));
+    };
+    config.deny_delete.then(|| {
         Finding::error(
             "event-stream-delete",
             "the event stream has deny_delete: the events of a removed user cannot be erased",

@@ -1,20 +1,16 @@
-//! What can be seen on this machine: the configuration, its files, the data directory.
+//! What can be seen on this machine: the configuration and its files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Finding;
+use super::{Finding, data};
 use crate::app::options;
 use crate::auth::Authenticator;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::data_dir::store_id_of;
-use crate::file_system::RealFiles;
 
-/// Anybody but the owner.
-const OTHERS: u32 = 0o077;
 /// Whose files hold secrets, only they may read them; a group may.
 const WORLD: u32 = 0o007;
 
@@ -28,7 +24,7 @@ pub(super) fn look(config: &Config, file: Option<&Path>) -> Vec<Finding> {
             "put the key set where the configuration names it, or name where it is",
         ));
     }
-    findings.extend(data_dir(&config.data_dir));
+    findings.extend(data::look(config));
     findings
 }
 
@@ -79,56 +75,6 @@ fn readable_by_the_world(file: &Path) -> Option<Finding> {
                 file.display()
             ),
             format!("chmod o= {}", file.display()),
-        )
-    })
-}
-
-fn data_dir(path: &Path) -> Vec<Finding> {
-    let place = path.display();
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(_) => return missing(path).into_iter().collect(),
-    };
-    if !metadata.is_dir() {
-        return vec![Finding::error(
-            "data-dir",
-            format!("{place} is no directory"),
-            "name a directory in data_dir",
-        )];
-    }
-    let mut findings = Vec::new();
-    if metadata.permissions().mode() & OTHERS != 0 {
-        findings.push(Finding::error(
-            "data-dir-access",
-            format!("others than its owner have access to {place}, which holds personal data"),
-            format!("chmod 700 {place}"),
-        ));
-    }
-    if let Err(error) = store_id_of(&RealFiles, path) {
-        findings.push(Finding::error(
-            "data-dir-store",
-            error,
-            "restore the directory from a backup, or run the release that wrote it",
-        ));
-    }
-    findings
-}
-
-/// A data directory that is not there is made at the first start, if its parent is.
-fn missing(path: &Path) -> Option<Finding> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    (!parent.is_dir()).then(|| {
-        Finding::error(
-            "data-dir",
-            format!(
-                "{} is not there, and neither is {}",
-                path.display(),
-                parent.display()
-            ),
-            "make its parent directory, or name another in data_dir",
         )
     })
 }

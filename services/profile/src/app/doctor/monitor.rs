@@ -51,7 +51,14 @@ pub(super) async fn look(url: Option<&str>) -> Vec<Finding> {
         Err(why) => return vec![unreachable(url, &why)],
     }
     match get::<Jsz>(url, "/jsz?config=1").await {
-        Ok(jsz) => findings.extend(jsz.config.as_ref().and_then(sync)),
+        Ok(Jsz {
+            config: Some(config),
+        }) => findings.extend(sync(&config)),
+        Ok(Jsz { config: None }) => findings.push(Finding::unchecked(
+            "sync-interval",
+            "nats-server's monitoring does not tell when it syncs",
+            "enable JetStream, or name the monitoring of the nats-server that has it",
+        )),
         Err(why) => findings.push(unreachable(url, &why)),
     }
     findings
@@ -63,7 +70,13 @@ fn unreachable(url: &str, why: &str) -> Finding {
 }
 
 fn clock(varz: &Varz) -> Option<Finding> {
-    let theirs = profile_messages::Timestamp::parse(&varz.now).ok()?;
+    let Ok(theirs) = profile_messages::Timestamp::parse(&varz.now) else {
+        return Some(Finding::unchecked(
+            "clock",
+            "nats-server's monitoring tells no time that is one",
+            "name the monitoring of a nats-server: --nats-monitor http://127.0.0.1:8222",
+        ));
+    };
     let apart_s = (theirs.0 - SystemClock::default().now().0) / 1_000_000;
     (apart_s.abs() > CLOCK_SECONDS_MAX).then(|| {
         Finding::warning(
