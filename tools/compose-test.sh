@@ -9,11 +9,12 @@
 # an override file then changes the names of the images and nothing else. Prometheus is Debian's then, and what
 # stands in for Grafana only says that it is healthy. MONITORING=0: without that part.
 #
-# PULL=never: stand-ins at once. BINARIES=FOLDER: profiled and profilectl for them, not target/release.
+# PULL=never: stand-ins at once. BINARIES=FOLDER: profiled and profilectl for them, not target/release (those
+# of a debug build are over the bound on the image's size).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly PULL_SECONDS_MAX=300 HEALTHY_SECONDS_MAX=60
+readonly PULL_SECONDS_MAX=300 HEALTHY_SECONDS_MAX=60 IMAGE_BYTES_MAX=60000000
 readonly scratch="${CARGO_TARGET_DIR:-$PWD/target}/compose-test"
 readonly override="$scratch/images.yml" edited="$scratch/edited.yml"
 image=profile-service
@@ -181,7 +182,9 @@ trap 'exit 130' INT TERM
 ensure_daemon
 ensure_images
 
-say "size of the service's image: $(docker image inspect --format '{{.Size}}' "$image") bytes"
+size=$(docker image inspect --format '{{.Size}}' "$image")
+say "size of the service's image: $size bytes"
+((size < IMAGE_BYTES_MAX)) || fail "the image takes more than $IMAGE_BYTES_MAX bytes"
 say "one command"
 compose up -d
 await_healthy

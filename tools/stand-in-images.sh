@@ -15,8 +15,12 @@ rm -rf "$folder"
 mkdir -p "$folder/profile/owned" "$folder/nats/image/tmp"
 mkdir -m 700 "$folder/profile/owned/"{data,keys,public-keys}
 
-# As the last stage of Dockerfile.
-tools/image-root.sh "$folder/profile/image" "$binaries/profiled" "$binaries/profilectl"
+# As the last stages of Dockerfile.
+mkdir "$folder/stripped"
+for program in profiled profilectl; do
+    strip --strip-debug -o "$folder/stripped/$program" "$binaries/$program"
+done
+tools/image-root.sh "$folder/profile/image" "$folder/stripped/"{profiled,profilectl}
 sed -n '/^FROM scratch/,$p' Dockerfile |
     sed -e 's|--from=build /image/|image/|' -e 's|--from=build --chown=\([0-9:]*\) /owned/|--chown=\1 owned/|' \
         >"$folder/profile/Dockerfile"
