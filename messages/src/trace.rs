@@ -7,6 +7,8 @@ const PARENT_BYTES_MAX: usize = 128;
 const PARENT_BYTES_MIN: usize = 55;
 /// Longest `tracestate` that is handed on, in bytes: what the W3C asks for at least.
 pub const STATE_BYTES_MAX: usize = 512;
+/// What a record takes for it, in bytes, beside the state.
+pub const STORED_BYTES: usize = 16 + 8 + 1;
 const STATE_MEMBERS_MAX: usize = 32;
 /// Members longer than this are the first to go from a `tracestate` that is too long.
 const MEMBER_BYTES_KEPT: usize = 128;
@@ -91,8 +93,8 @@ impl TraceContext {
     }
 
     /// Trace id, parent id and flags, one behind the other: how a record keeps them.
-    pub(crate) fn to_bytes(&self) -> [u8; 25] {
-        let mut bytes = [0; 25];
+    pub(crate) fn to_bytes(&self) -> [u8; STORED_BYTES] {
+        let mut bytes = [0; STORED_BYTES];
         let parts = self.trace_id.iter().chain(&self.parent_id);
         let parts = parts.chain(std::iter::once(&self.flags));
         bytes

@@ -5,7 +5,7 @@ use std::fs;
 use profile_messages::envelope::{
     AUTHORIZATION, DEADLINE_MS, DEADLINE_MS_MAX, EXPECTED_VERSION, IDEMPOTENCY_KEY,
     IDEMPOTENCY_KEY_LENGTH_MAX, ORG, POSITION, SERVICE_ERROR, SERVICE_ERROR_CODE, TRACEPARENT,
-    ZITADEL_ORG,
+    TRACESTATE, ZITADEL_ORG,
 };
 use profile_messages::error::ErrorCode;
 use profile_messages::event::{CONTENT_TYPE, EventKind};
@@ -345,6 +345,7 @@ fn request_headers() -> Json {
                 "",
                 "W3C Trace Context; another form is ignored",
             ),
+            (TRACESTATE, "", "What belongs to it"),
         ],
         &[AUTHORIZATION],
     )
@@ -367,6 +368,12 @@ fn event_headers() -> Json {
             ("Nats-Msg-Id", "", "The event's id"),
             (POSITION, "^[0-9]+$", "Place in the whole log"),
             ("Content-Type", "", CONTENT_TYPE),
+            (
+                TRACEPARENT,
+                "",
+                "W3C Trace Context of the change, if it was made in a trace",
+            ),
+            (TRACESTATE, "", "What belongs to it"),
         ],
         &["Nats-Msg-Id", POSITION],
     )

@@ -12,6 +12,14 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+/// What is free for this process on the file system of `path`, in bytes.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let found = nix::sys::statvfs::statvfs(path)?;
+    Ok(found
+        .blocks_available()
+        .saturating_mul(found.fragment_size()))
+}
+
 /// Directories and names. A change of names is durable once [`FileSystem::sync_dir`] returned.
 pub trait FileSystem: Send + Sync + Debug {
     /// A new directory in an existing one; `AlreadyExists` if there is one. See [`make_dirs`].

@@ -75,16 +75,6 @@ pub(crate) fn inbox_prefix(global: &Global) -> Option<String> {
 }
 
 impl Connection {
-    /// The same connection for a request beside others. It hears no notices: what the server refuses gets no
-    /// answer there.
-    pub(crate) fn sibling(&self) -> Connection {
-        let (_, notices) = mpsc::channel(1);
-        Connection {
-            client: self.client.clone(),
-            notices,
-        }
-    }
-
     /// Waits until the server has processed everything that was sent before.
     ///
     /// `flush` of async-nats only empties the socket buffer. A request to an own inbox that nobody
@@ -116,47 +106,55 @@ impl Connection {
         }
     }
 
-    /// Sends one request and waits for its answer.
+    /// Sends one request and waits for its answer, or for the server's refusal.
     ///
     /// # Errors
     /// The service's error answer, or why there is none.
     pub(crate) async fn ask(&mut self, request: Request) -> Result<Bytes, Failure> {
-        let Request {
-            subject,
-            headers,
-            body,
-            effect,
-        } = request;
-        let message = async_nats::Request::new().headers(headers).payload(body);
-        let answer = self.client.send_request(subject.clone(), message);
+        let effect = request.effect.clone();
+        let answer = answer(&self.client, request);
         tokio::pin!(answer);
-        let answer = loop {
+        loop {
             tokio::select! {
-                answer = &mut answer => break answer,
+                answer = &mut answer => return answer,
                 Some(notice) = self.notices.recv() => {
                     if let Notice::Refused(text) = notice {
                         return Err(refused(text, effect));
                     }
                 }
             }
-        };
-        match answer {
-            Ok(message) => read_answer(message, &effect),
-            Err(error) => Err(match error.kind() {
-                RequestErrorKind::NoResponders => Failure::NoResponders { subject },
-                RequestErrorKind::TimedOut => {
-                    let cause = format!("no answer in time from {subject}");
-                    unanswered(effect, cause, Failure::TimedOut { subject })
-                }
-                RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
-                    Failure::usage(error.to_string())
-                }
-                RequestErrorKind::Other => {
-                    let cause = error.to_string();
-                    unanswered(effect, cause.clone(), Failure::NoConnection(cause))
-                }
-            }),
         }
+    }
+}
+
+/// Sends one request beside others and waits for its answer; none comes where the server refuses to publish.
+///
+/// # Errors
+/// As for [`Connection::ask`].
+pub(crate) async fn answer(client: &Client, request: Request) -> Result<Bytes, Failure> {
+    let Request {
+        subject,
+        headers,
+        body,
+        effect,
+    } = request;
+    let message = async_nats::Request::new().headers(headers).payload(body);
+    match client.send_request(subject.clone(), message).await {
+        Ok(message) => read_answer(message, &effect),
+        Err(error) => Err(match error.kind() {
+            RequestErrorKind::NoResponders => Failure::NoResponders { subject },
+            RequestErrorKind::TimedOut => {
+                let cause = format!("no answer in time from {subject}");
+                unanswered(effect, cause, Failure::TimedOut { subject })
+            }
+            RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
+                Failure::usage(error.to_string())
+            }
+            RequestErrorKind::Other => {
+                let cause = error.to_string();
+                unanswered(effect, cause.clone(), Failure::NoConnection(cause))
+            }
+        }),
     }
 }
 

@@ -22,5 +22,5 @@ pub(crate) fn random_key() -> Result<String, Failure> {
     SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| Failure::other("no random bytes: give an --idempotency-key"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(profilectl::hex(&bytes))
 }

@@ -14,6 +14,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use async_nats::Client;
 use futures::{StreamExt, stream};
 use profile_messages::error::{ErrorCode, Status, StatusDetail};
 use profile_messages::reply::CommandReply;
@@ -23,7 +24,7 @@ use self::line::{Line, Lines};
 use self::progress::Progress;
 use self::results::{Identity, LineResult, Outcome, Results};
 use crate::args::{Global, ImportArgs, WriteArgs};
-use crate::client::{self, Connection};
+use crate::client;
 use crate::failure::Failure;
 use crate::{output, request};
 
@@ -62,10 +63,7 @@ pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<(), Fai
     let todo = std::iter::once(Ok(first)).chain(lines);
     let todo = todo.skip(usize::try_from(done).unwrap_or(usize::MAX));
     let mut answers = stream::iter(todo)
-        .map(|line| {
-            let connection = connection.sibling();
-            async move { imported(global, connection, line?).await }
-        })
+        .map(async |line| imported(global, &connection.client, line?).await)
         .buffered(args.in_flight);
     while let Some(answer) = answers.next().await {
         let (result, end_byte) = answer?;
@@ -113,7 +111,7 @@ fn results_path(args: &ImportArgs) -> Result<PathBuf, Failure> {
 /// What is not about this line alone: no token, no permission, no service in all attempts.
 async fn imported(
     global: &Global,
-    mut connection: Connection,
+    client: &Client,
     line: Line,
 ) -> Result<(LineResult, u64), Failure> {
     let end_byte = line.end_byte;
@@ -137,7 +135,7 @@ async fn imported(
     loop {
         let addressed = (Operation::Create.subject(), user.body.clone());
         let request = request::change(global, &write, addressed)?;
-        let failure = match connection.ask(request).await {
+        let failure = match client::answer(client, request).await {
             Ok(reply) => return Ok(told(created(&reply)?)),
             Err(failure) => failure,
         };

@@ -1,11 +1,14 @@
 //! The commands that read: get, history, list.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use profile_messages::reply::{HistoryReply, ListReply};
 use profile_messages::subject::Operation;
 use serde::de::DeserializeOwned;
 
 use crate::args::{GetArgs, Global, HistoryArgs, ListArgs, PageArgs};
+use crate::client::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Place};
 use crate::request::{self, operation};
@@ -47,40 +50,55 @@ pub(crate) async fn list(global: &Global, args: &ListArgs) -> Result<(), Failure
 }
 
 /// A query that is answered page by page.
-struct Pages<'a> {
-    global: &'a Global,
-    operation: Operation,
-    user_id: Option<&'a str>,
-    prefix: Option<&'a str>,
-    page: &'a PageArgs,
+pub(crate) struct Pages<'a> {
+    pub(crate) global: &'a Global,
+    pub(crate) operation: Operation,
+    pub(crate) user_id: Option<&'a str>,
+    pub(crate) prefix: Option<&'a str>,
+    pub(crate) page: &'a PageArgs,
 }
 
 impl Pages<'_> {
-    /// Prints one page, or with `--all` every page as it comes: memory holds one at a time.
+    /// Prints one page, or with `--all` every page as it comes.
     async fn print<P: DeserializeOwned>(
         &self,
         next: impl Fn(&P) -> Option<String>,
         show: impl Fn(&Bytes, &P, Place, &PageArgs, &Global) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let mut cursor = self.page.cursor.clone();
-        // Checked before connecting: usage errors need no server.
-        let mut request = self.request(cursor.as_deref())?;
-        let mut connection = client::connect(self.global).await?;
         let mut place = Place::First;
+        // Checked before connecting: usage errors need no server.
+        self.request(self.page.cursor.as_deref())?;
+        let mut connection = client::connect(self.global).await?;
+        let see = |reply: &Bytes, page: &P| {
+            show(reply, page, place, self.page, self.global)?;
+            place = Place::Later;
+            Ok(match self.page.all {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        };
+        self.walk(&mut connection, next, see).await
+    }
+
+    /// Asks for page after page until `see` has enough or there are no more: memory holds one at a time.
+    pub(crate) async fn walk<P: DeserializeOwned>(
+        &self,
+        connection: &mut Connection,
+        next: impl Fn(&P) -> Option<String>,
+        mut see: impl FnMut(&Bytes, &P) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<(), Failure> {
+        let mut cursor = self.page.cursor.clone();
         loop {
-            let reply = connection.ask(request).await?;
+            let reply = connection.ask(self.request(cursor.as_deref())?).await?;
             let page = output::decode(&reply)?;
-            show(&reply, &page, place, self.page, self.global)?;
             let following = next(&page);
-            if !self.page.all || following.is_none() {
+            if see(&reply, &page)?.is_break() || following.is_none() {
                 return Ok(());
             }
             if following == cursor {
                 return Err(Failure::other("the service sent the same cursor twice"));
             }
             cursor = following;
-            request = self.request(cursor.as_deref())?;
-            place = Place::Later;
         }
     }
 

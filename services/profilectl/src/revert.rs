@@ -4,20 +4,22 @@
 //! they are undone from is the expected version of the replacement, so that nobody's change in between is
 //! lost.
 
-use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
-use profile_messages::reply::{GetReply, HistoryChange, HistoryReply, ProfileView};
+use bytes::Bytes;
+use profile_messages::reply::{GetReply, HistoryChange, HistoryReply};
 use profile_messages::subject::Operation;
 use serde_json::{Map, Value};
 
 use crate::args::{Global, PageArgs, RevertArgs, WriteArgs};
 use crate::client::Connection;
 use crate::failure::Failure;
+use crate::queries::Pages;
 use crate::request::{self, addressed, operation};
 use crate::{body, client, output};
 
-/// By the name that history and the body of an update have for them.
-type Fields = BTreeMap<String, String>;
+/// By the name that a profile, its history and the body of an update have for them.
+type Fields = Map<String, Value>;
 
 pub(crate) async fn revert(global: &Global, args: &RevertArgs) -> Result<(), Failure> {
     let user_id = args.target.user_id.as_deref();
@@ -43,35 +45,41 @@ pub(crate) async fn revert(global: &Global, args: &RevertArgs) -> Result<(), Fai
     output::command(&reply, global.format())
 }
 
-/// The fields at the version asked for: reads history back to it, one page in memory at a time.
+/// The fields at the version asked for: undoes history back to it.
 async fn former(
     global: &Global,
     args: &RevertArgs,
     connection: &mut Connection,
     user: &GetReply,
 ) -> Result<Fields, Failure> {
-    let reading = operation(&args.target, Operation::History, Operation::MeHistory);
-    let pages = PageArgs::default();
-    let mut undoing = Undoing::of(user);
-    let mut cursor: Option<String> = None;
-    loop {
-        let body = body::page(&pages, None, cursor.as_deref());
-        let user_id = args.target.user_id.as_deref();
-        let request = request::read(global, reading, user_id, body)?;
-        let page: HistoryReply = output::decode(&connection.ask(request).await?)?;
-        for change in &page.changes {
-            if change.sequence > undoing.version || undoing.version == args.to_version {
-                continue;
-            }
+    let pages = Pages {
+        global,
+        operation: operation(&args.target, Operation::History, Operation::MeHistory),
+        user_id: args.target.user_id.as_deref(),
+        prefix: None,
+        page: &PageArgs::default(),
+    };
+    let mut undoing = Undoing::of(user)?;
+    let next = |page: &HistoryReply| page.next_cursor.clone();
+    let see = |_: &Bytes, page: &HistoryReply| {
+        // What was changed since the profile was read makes the expected version refuse the update.
+        let undone = args.to_version + 1..=user.details.sequence;
+        for change in page
+            .changes
+            .iter()
+            .filter(|it| undone.contains(&it.sequence))
+        {
             undoing.undo(change)?;
         }
-        if undoing.version == args.to_version {
-            return Ok(undoing.fields);
-        }
-        if page.next_cursor.is_none() || page.next_cursor == cursor {
-            return Err(no_longer_kept(args.to_version));
-        }
-        cursor = page.next_cursor;
+        Ok(match undoing.version == args.to_version {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    };
+    pages.walk(connection, next, see).await?;
+    match undoing.version == args.to_version {
+        true => Ok(undoing.fields),
+        false => Err(no_longer_kept(args.to_version)),
     }
 }
 
@@ -83,30 +91,13 @@ struct Undoing {
 }
 
 impl Undoing {
-    fn of(user: &GetReply) -> Undoing {
-        let ProfileView {
-            first_name,
-            last_name,
-            nick_name,
-            display_name,
-            preferred_language,
-            gender,
-        } = user.profile.clone();
-        let fields = [
-            ("firstName", first_name),
-            ("lastName", last_name),
-            ("nickName", nick_name),
-            ("displayName", display_name),
-            ("preferredLanguage", preferred_language),
-            ("gender", gender.name().to_owned()),
-        ];
-        Undoing {
+    fn of(user: &GetReply) -> Result<Undoing, Failure> {
+        let fields = serde_json::to_value(&user.profile).and_then(serde_json::from_value);
+        Ok(Undoing {
             version: user.details.sequence,
             fields: fields
-                .map(|(name, value)| (name.to_owned(), value))
-                .into_iter()
-                .collect(),
-        }
+                .map_err(|error| Failure::other(format!("cannot write the profile: {error}")))?,
+        })
     }
 
     /// # Errors
@@ -118,7 +109,7 @@ impl Undoing {
         }
         for field in &change.fields {
             let old = field.old.clone().ok_or_else(|| no_longer_kept(before))?;
-            self.fields.insert(field.field.clone(), old);
+            self.fields.insert(field.field.clone(), old.into());
         }
         self.version = before;
         Ok(())
@@ -131,14 +122,9 @@ fn no_longer_kept(version: u64) -> Failure {
 }
 
 /// In a full replacement what is absent is cleared; an empty text is not always allowed.
-fn replacement(fields: Fields) -> Value {
-    let is_set = |(_, value): &(String, String)| !value.is_empty();
-    let fields = fields.into_iter().filter(is_set);
-    Value::Object(
-        fields
-            .map(|(name, value)| (name, value.into()))
-            .collect::<Map<_, _>>(),
-    )
+fn replacement(mut fields: Fields) -> Value {
+    fields.retain(|_, value| value != "");
+    Value::Object(fields)
 }
 
 #[cfg(test)]
@@ -163,7 +149,7 @@ mod tests {
 
     #[test]
     fn undoing_gives_each_field_the_value_it_had() {
-        let mut undoing = Undoing::of(&user());
+        let mut undoing = Undoing::of(&user()).unwrap();
         let changes = [
             change(
                 4,
@@ -188,10 +174,20 @@ mod tests {
     #[test]
     fn a_gap_an_unknown_old_value_and_the_creation_are_not_undone() {
         let fields = r#"[{"field":"firstName","old":"C","new":"D"}]"#;
-        assert!(Undoing::of(&user()).undo(&change(3, fields)).is_err());
+        assert!(
+            Undoing::of(&user())
+                .unwrap()
+                .undo(&change(3, fields))
+                .is_err()
+        );
         let unknown = r#"[{"field":"firstName","new":"D"}]"#;
-        assert!(Undoing::of(&user()).undo(&change(4, unknown)).is_err());
-        let mut created = Undoing::of(&user());
+        assert!(
+            Undoing::of(&user())
+                .unwrap()
+                .undo(&change(4, unknown))
+                .is_err()
+        );
+        let mut created = Undoing::of(&user()).unwrap();
         created.version = 1;
         assert!(created.undo(&change(1, "[]")).is_err());
     }

@@ -139,7 +139,7 @@ impl SigningKey {
             .map_err(|_| TokenError::Crypto)?;
         Ok(SigningKey {
             pair: Ed25519KeyPair::generate().map_err(|_| TokenError::Crypto)?,
-            kid: Some(id.iter().map(|byte| format!("{byte:02x}")).collect()),
+            kid: Some(crate::hex(&id)),
         })
     }
 

@@ -140,23 +140,15 @@ fn of_relay(
 
 /// What left for the event stream and for the trace collector.
 pub(super) fn of_publishing(relay: Arc<RelayCounts>, traces: Arc<ExportCounts>) -> Vec<Reading> {
-    let messages = |result, read: fn(&RelayCounts) -> u64| {
-        let relay = Arc::clone(&relay);
-        Sample::labelled([("result", result)], move || read(&relay) as f64)
-    };
-    let batches = |result, read: fn(&ExportCounts) -> u64| {
-        let traces = Arc::clone(&traces);
-        Sample::labelled([("result", result)], move || read(&traces) as f64)
-    };
     let retries = Arc::clone(&relay);
     vec![
         Reading::counter(
             "profile_relay_messages",
             "Messages that were sent to the event stream, by what became of them",
             vec![
-                messages("published", RelayCounts::published),
-                messages("refused", RelayCounts::refused),
-                messages("unanswered", RelayCounts::unanswered),
+                by_result(&relay, "published", RelayCounts::published),
+                by_result(&relay, "refused", RelayCounts::refused),
+                by_result(&relay, "unanswered", RelayCounts::unanswered),
             ],
         ),
         Reading::counter(
@@ -168,11 +160,20 @@ pub(super) fn of_publishing(relay: Arc<RelayCounts>, traces: Arc<ExportCounts>) 
             "profile_trace_batches",
             "Batches of spans for the trace collector, by what became of them",
             vec![
-                batches("taken", ExportCounts::taken),
-                batches("failed", ExportCounts::failed),
+                by_result(&traces, "taken", ExportCounts::taken),
+                by_result(&traces, "failed", ExportCounts::failed),
             ],
         ),
     ]
+}
+
+fn by_result<T: Send + Sync + 'static>(
+    counts: &Arc<T>,
+    result: &'static str,
+    read: fn(&T) -> u64,
+) -> Sample {
+    let counts = Arc::clone(counts);
+    Sample::labelled([("result", result)], move || read(&counts) as f64)
 }
 
 fn seconds_since(at: Option<profile_messages::Timestamp>, clock: &dyn Clock) -> f64 {

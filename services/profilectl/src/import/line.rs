@@ -83,7 +83,7 @@ impl Iterator for Lines {
                 ))));
             }
         };
-        let digest = hex(digest(&SHA256, &text).as_ref());
+        let digest = profilectl::hex(digest(&SHA256, &text).as_ref());
         Some(Ok(Line {
             number: self.number,
             end_byte: self.end_byte,
@@ -153,8 +153,4 @@ fn wrong(message: String) -> Outcome {
         message,
         fields: Vec::new(),
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,17 +2,16 @@
 //! while the service runs; whether another process holds it, the service itself says when it starts.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{Access, access, statvfs};
-use rustix::process::geteuid;
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::Finding;
 use crate::config::Config;
 use crate::data_dir::store_id_of;
-use crate::file_system::RealFiles;
+use crate::file_system::{RealFiles, free_bytes};
 
 /// Anybody but the owner.
 const OTHERS: u32 = 0o077;
@@ -106,7 +105,8 @@ fn owner(path: &Path, theirs: u32, own: u32) -> Option<Finding> {
 }
 
 fn writable(path: &Path) -> Option<Finding> {
-    let allowed = access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
+    let wanted = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+    let allowed = access(path, wanted).map_err(io::Error::from);
     allowed.err().map(|error| {
         Finding::error(
             "data-dir-write",
@@ -117,12 +117,8 @@ fn writable(path: &Path) -> Option<Finding> {
 }
 
 fn space(path: &Path, segment_bytes: u64) -> Option<Finding> {
-    match statvfs(path) {
-        Ok(found) => too_little(
-            path,
-            found.f_bavail.saturating_mul(found.f_frsize),
-            segment_bytes,
-        ),
+    match free_bytes(path) {
+        Ok(free) => too_little(path, free, segment_bytes),
         Err(error) => Some(Finding::unchecked(
             "data-dir-space",
             format!("the free space at {} was not seen: {error}", path.display()),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use profile_messages::record::{HEADER_BYTES, Record};
+use profile_messages::trace::STORED_BYTES;
 use profile_messages::{UserId, UserState};
 use tokio::sync::oneshot;
 
@@ -89,6 +90,6 @@ pub(super) fn record_bytes_at_most(commit: &Commit) -> usize {
     let ids = commit.user.as_str().len() + commit.org.as_str().len();
     let who = commit.actor.len() + commit.actor_issuer.len();
     let trace = commit.trace.as_ref();
-    let trace = trace.map_or(0, |trace| 25 + trace.tracestate().len());
+    let trace = trace.map_or(0, |trace| STORED_BYTES + trace.tracestate().len());
     fixed + trace + ids + commit.event.len() + who + state
 }

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use nix::sys::statvfs::statvfs;
-
 use super::lock;
 use super::state_file::{self, Identity, Left, Verdict};
+use crate::file_system::free_bytes;
 
 /// sled gives up its file lock a little after its handle is dropped, with its last background task.
 pub(super) const UNLOCK_ATTEMPTS_MAX: u32 = 50;
@@ -139,9 +138,8 @@ impl Directory {
 
     /// Refuses while the disk has not `bytes` free: after one failed write sled can not even be read.
     pub(super) fn require_free(&self, bytes: usize) -> io::Result<()> {
-        let found = statvfs(&self.dir)?;
-        let free = u128::from(found.blocks_available()) * u128::from(found.fragment_size());
-        if free < bytes as u128 {
+        let free = free_bytes(&self.dir)?;
+        if free < bytes as u64 {
             return Err(io::Error::new(
                 io::ErrorKind::StorageFull,
                 format!(
