@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
+use std::time::Duration;
 
 use async_nats::Subscriber;
 use futures::StreamExt;
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 use super::{command, text};
 
 const USERS_DEFAULT: usize = 2_000;
+/// An import that ends too early sends no more events.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// In the results, the first line says whose they are.
 const HEAD_LINES: usize = 1;
 
@@ -165,7 +168,8 @@ impl Created {
 
     async fn until(&mut self, enough: usize) {
         while self.seen < enough {
-            self.events.next().await.expect("an event");
+            let event = tokio::time::timeout(SILENCE_MAX, self.events.next()).await;
+            event.expect("the import goes on").expect("an event");
             self.seen += 1;
         }
     }
