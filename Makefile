@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas asyncapi-check sbom
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -93,6 +93,9 @@ monitoring-test: ## every query of the dashboard and every alert against a real 
 
 schemas: ## write what is made from the code: AsyncAPI document and page (messages/schemas)
 	BLESS=1 cargo test --locked -p profile-tests --test documents the_documents_are_what_the_code_says
+
+examples-test: ## every program of examples/: Rust, curl, Python and TypeScript (needs Python with venv, Node.js 20)
+	@tools/examples-test.sh
 
 asyncapi-check: ## the AsyncAPI document against the official schema, by AsyncAPI's own parser from npm
 	@tools/asyncapi-check.sh

@@ -104,11 +104,12 @@ async def read_all_anew(client, state):
                 "version": int(user["details"]["sequence"]),
                 "profile": user["profile"],
             }
+    listed = len(found)
     for user, known in state.kept["users"].items():
         found.setdefault(user, {**known, "profile": None})  # not listed: removed
     state.kept.update(users=found, position=position, listedAt=position)
     state.save()
-    print(f"read {len(found)} users anew, at position {position}", flush=True)
+    print(f"read {listed} users anew, at position {position}", flush=True)
 
 
 async def follow(events, client, state, org, stopped):
