@@ -21,8 +21,8 @@ lint: ## formatting and clippy, warnings are errors
 fmt: ## format everything
 	cargo fmt --all
 
-deny: ## licences, sources and bans of the dependencies (needs cargo-deny)
-	cargo deny --locked check bans licenses sources
+deny: ## licences, sources and bans of the dependencies (cargo install cargo-deny --locked --root target/tools)
+	PATH="$$PWD/target/tools/bin:$$PATH" cargo deny --locked check bans licenses sources
 
 sim: ## seeded simulation: 10,000 seeds of entities, 1,000 of the service (SEEDS=, SERVICE_SEEDS=, SEED=)
 	SEEDS=$${SEEDS:-10000} SERVICE_SEEDS=$${SERVICE_SEEDS:-1000} \
