@@ -14,7 +14,6 @@ import signal
 import sys
 
 import nats
-import nats.errors
 
 from profile_client import ProfileClient, ProfileError
 
@@ -116,7 +115,7 @@ async def follow(events, client, state, org, stopped):
     while not stopped.is_set():
         try:
             messages = await events.fetch(BATCH_EVENTS_MAX, timeout=FETCH_TIMEOUT_S)
-        except nats.errors.TimeoutError:
+        except asyncio.TimeoutError:  # nats-py raises this one too, not only its own below it
             continue
         for message in messages:
             if not message.data:

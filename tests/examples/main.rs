@@ -7,6 +7,7 @@ mod consumers;
 mod curl;
 mod language;
 mod lost_answers;
+mod readme;
 mod requesters;
 mod running;
 mod world;
