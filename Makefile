@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas asyncapi-check sbom
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -21,8 +21,8 @@ lint: ## formatting and clippy, warnings are errors
 fmt: ## format everything
 	cargo fmt --all
 
-deny: ## licences, sources and bans of the dependencies (needs cargo-deny)
-	cargo deny --locked check bans licenses sources
+deny: ## licences, sources and bans of the dependencies (cargo install cargo-deny --locked --root target/tools)
+	PATH="$$PWD/target/tools/bin:$$PATH" cargo deny --locked check bans licenses sources
 
 sim: ## seeded simulation: 10,000 seeds of entities, 1,000 of the service (SEEDS=, SERVICE_SEEDS=, SEED=)
 	SEEDS=$${SEEDS:-10000} SERVICE_SEEDS=$${SERVICE_SEEDS:-1000} \
@@ -93,6 +93,9 @@ monitoring-test: ## every query of the dashboard and every alert against a real 
 
 schemas: ## write what is made from the code: AsyncAPI document and page (messages/schemas)
 	BLESS=1 cargo test --locked -p profile-tests --test documents the_documents_are_what_the_code_says
+
+examples-test: ## every program of examples/: Rust, curl, Python and TypeScript (needs Python with venv, Node.js 20)
+	@tools/examples-test.sh
 
 asyncapi-check: ## the AsyncAPI document against the official schema, by AsyncAPI's own parser from npm
 	@tools/asyncapi-check.sh

@@ -112,7 +112,7 @@ cat "$run/events.json"
   cat >"$run/env.sh" <<EOF
 export PATH="$bin:\$PATH" NATS_URL=$NATS_URL PROFILE_TOKEN=$PROFILE_TOKEN
 export PROFILECTL_NATS_USER=requester PROFILECTL_NATS_PASSWORD=$NATS_REQUESTER_PASSWORD
-export NATS_CONSUMER_PASSWORD=$NATS_CONSUMER_PASSWORD
+export NATS_CONSUMER_PASSWORD=$NATS_CONSUMER_PASSWORD PROFILE_URL=http://127.0.0.1:$http_port
 EOF
 )
 say "The service is up; Ctrl-C stops it. In another terminal:"
@@ -123,7 +123,7 @@ cat <<EOF
   profilectl history $user
   profilectl list --prefix gi
   profilectl watch --user consumer --password "\$NATS_CONSUMER_PASSWORD"   # live; --all: all that is kept
-  curl -H "Authorization: Bearer \$PROFILE_TOKEN" http://127.0.0.1:$http_port/management/v1/users/$user/profile
+  curl -H "Authorization: Bearer \$PROFILE_TOKEN" \$PROFILE_URL/management/v1/users/$user/profile
 EOF
 interrupted=0
 ended=0

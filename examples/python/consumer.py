@@ -14,7 +14,6 @@ import signal
 import sys
 
 import nats
-import nats.errors
 
 from profile_client import ProfileClient, ProfileError
 
@@ -104,18 +103,19 @@ async def read_all_anew(client, state):
                 "version": int(user["details"]["sequence"]),
                 "profile": user["profile"],
             }
+    listed = len(found)
     for user, known in state.kept["users"].items():
         found.setdefault(user, {**known, "profile": None})  # not listed: removed
     state.kept.update(users=found, position=position, listedAt=position)
     state.save()
-    print(f"read {len(found)} users anew, at position {position}", flush=True)
+    print(f"read {listed} users anew, at position {position}", flush=True)
 
 
 async def follow(events, client, state, org, stopped):
     while not stopped.is_set():
         try:
             messages = await events.fetch(BATCH_EVENTS_MAX, timeout=FETCH_TIMEOUT_S)
-        except nats.errors.TimeoutError:
+        except asyncio.TimeoutError:  # nats-py raises this one too, not only its own below it
             continue
         for message in messages:
             if not message.data:

@@ -60,7 +60,7 @@ class ProfileClient:
                 if refused.retry == "no" or attempt == ATTEMPTS_MAX:
                     raise
                 why = refused.reason
-            except (nats.errors.TimeoutError, nats.errors.NoRespondersError):
+            except (asyncio.TimeoutError, nats.errors.NoRespondersError):
                 if attempt == ATTEMPTS_MAX:
                     raise
                 why = "no answer"

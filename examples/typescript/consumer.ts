@@ -73,8 +73,9 @@ async function readAllAnew(client: ProfileClient, state: State): Promise<void> {
       found[userId] = { epoch: state.kept.epoch, version: Number(details.sequence), profile };
     }
   } while (cursor);
+  const listed = Object.keys(found).length;
   state.replace(found, Number(first.position));
-  console.log(`read ${Object.keys(found).length} users anew, at position ${first.position}`);
+  console.log(`read ${listed} users anew, at position ${first.position}`);
 }
 
 async function follow(

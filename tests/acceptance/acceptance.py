@@ -248,7 +248,7 @@ async def check_events(checks, user):
     while (len(delivered) <= len(set(applied)) or len(applied) < 6) and asyncio.get_running_loop().time() < until:
         try:
             messages = await events.fetch(2, timeout=1)
-        except nats.errors.TimeoutError:
+        except asyncio.TimeoutError:
             continue
         for message in messages:
             event = json.loads(message.data)

@@ -13,6 +13,7 @@ use profile_tests::nats_server::{Connection, NatsServer, NatsUser, ServerOptions
 use tokio::time::timeout;
 
 mod flows;
+mod nkeys;
 mod one_org;
 
 const WAIT_MAX: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use profile::transport::api::Call;
+use profile_messages::envelope::{TRACEPARENT, TRACESTATE};
 use profile_tests::repository;
 use serde_json::{Map, Value, json};
 
@@ -43,6 +44,26 @@ fn an_operation_with_a_successor_is_deprecated_and_says_so_in_its_headers() {
             assert_eq!(success["headers"][header].is_object(), deprecated, "{path}");
         }
         assert_eq!(path.contains("{user_id}"), has_user_id(operation), "{path}");
+    }
+}
+
+#[test]
+fn every_call_takes_the_callers_trace_and_names_its_own() {
+    let document = document();
+    for call in Call::ALL {
+        let (method, path) = call.http();
+        let operation = &document["paths"][path][method.as_str().to_lowercase()];
+        let parameters = operation["parameters"].as_array().expect("a list").iter();
+        let names: Vec<_> = parameters
+            .map(|parameter| &resolved(&document, parameter)["name"])
+            .collect();
+        for header in [TRACEPARENT, TRACESTATE] {
+            assert!(names.contains(&&json!(header)), "{path}: {header}");
+        }
+        for (status, response) in object(&operation["responses"]) {
+            let headers = &resolved(&document, response)["headers"];
+            assert!(headers["traceresponse"].is_object(), "{path}: {status}");
+        }
     }
 }
 

@@ -9,7 +9,14 @@ const REQUIRED: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
     "RELIABILITY.md",
+    "docs/README.md",
+    "docs/quick-start.md",
+    "docs/concepts.md",
     "docs/errors.md",
+    "docs/operations.md",
+    "docs/security.md",
+    "docs/coming-from-zitadel.md",
+    "examples/README.md",
 ];
 
 /// What a path of this repository starts with.

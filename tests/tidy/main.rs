@@ -6,6 +6,7 @@ mod dependencies;
 mod documents;
 mod links;
 mod makefile;
+mod options;
 mod sources;
 mod version;
 mod words;

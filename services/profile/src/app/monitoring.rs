@@ -3,20 +3,35 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::storage::Storage;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::commit_log::CommitLog as _;
+use crate::config::Config;
 use crate::current_view::CurrentView as _;
 use crate::gateway::{GatewayCounts, Shards};
 use crate::relay::{RelayCounts, RelayState, RelayStatus};
 use crate::telemetry::metrics::{Reading, Sample};
 use crate::telemetry::traces::ExportCounts;
 use crate::transport::http::HttpCounters;
-use crate::transport::monitoring::Check;
+use crate::transport::monitoring::{Check, MonitoringPort, Watched};
 use crate::transport::nats::{Count, NatsCounters, Traffic, TrafficNumbers};
+
+/// The port for those who watch; `None` without `monitoring.listen`.
+pub(super) async fn open(
+    config: &Config,
+    watched: &Arc<Watched>,
+) -> anyhow::Result<Option<MonitoringPort>> {
+    let Some(listen) = config.monitoring.listen else {
+        return Ok(None);
+    };
+    let opened = MonitoringPort::open(listen, Arc::clone(watched)).await;
+    let opened = opened.with_context(|| format!("monitoring.listen {listen}"))?;
+    Ok(Some(opened))
+}
 
 /// Actors, the view behind the log, the stream behind both, and the tokens in memory.
 pub(super) fn of_storage(

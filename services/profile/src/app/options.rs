@@ -151,6 +151,22 @@ fn requires_tls(config: &Config) -> bool {
     config.nats.urls.iter().any(is_tls) || named.into_iter().any(Option::is_some)
 }
 
+/// A hint in the log for each way in which secrets cross a network in clear.
+pub(super) fn warn_of_exposure(config: &Config) {
+    if is_exposed(config) {
+        tracing::warn!(
+            "a nats server that is not on this machine is used without TLS: passwords, tokens and \
+             profiles cross the network in clear"
+        );
+    }
+    if is_http_exposed(config) {
+        tracing::warn!(
+            "http.listen is not a loopback address and has no TLS: unless a proxy in front ends it, tokens \
+             and profiles cross the network in clear"
+        );
+    }
+}
+
 /// Whether what only the bus should see crosses a network in clear.
 pub(super) fn is_exposed(config: &Config) -> bool {
     let elsewhere = |url: &String| !is_loopback_url(url);

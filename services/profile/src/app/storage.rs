@@ -13,6 +13,7 @@ use crate::commit_log::{CommitLog, CommitObserver, Head};
 use crate::config::Config;
 use crate::current_view::sled::SledView;
 use crate::data_dir::DataDir;
+use crate::entity::EntityPorts;
 use crate::file_system::{FileSystem, RealFiles};
 use crate::relay::lag::RelayLag;
 use crate::telemetry::metrics::{GroupOutcome, LogMetrics};
@@ -114,6 +115,18 @@ impl Storage {
             view,
             lag,
         })
+    }
+
+    /// What an actor needs of it.
+    pub(super) fn ports(&self, config: &Config, clock: &Arc<dyn Clock>) -> EntityPorts {
+        EntityPorts {
+            log: Arc::clone(&self.log) as _,
+            view: Arc::clone(&self.view) as _,
+            clock: Arc::clone(clock),
+            store_id: self.data_dir.store_id().into(),
+            epoch: self.data_dir.epoch(),
+            payload: config.events.payload,
+        }
     }
 
     /// # Errors
