@@ -6,6 +6,7 @@ mod edge;
 mod erasure;
 mod formats;
 mod http;
+mod jetstream_log;
 mod micro;
 mod monitoring;
 mod nats_edge;

@@ -134,8 +134,17 @@ impl ProfileEntity {
             let event = match self.decide(order) {
                 Ok(Some(event)) => event,
                 Ok(None) | Err(_) if self.reloaded_if_behind(ports) => continue,
-                Ok(None) => return Verdict::Answered(self.unchanged()),
-                Err(error) => return Verdict::Answered(Err(error)),
+                refused => {
+                    // Neither may another process have overtaken this one; a log of one asks nobody.
+                    drop(deciding);
+                    match self.reloaded_if_others_are_ahead(ports).await {
+                        Ok(true) => continue,
+                        Ok(false) => {
+                            return Verdict::Answered(refused.and_then(|_| self.unchanged()));
+                        }
+                        Err(error) => return Verdict::Answered(Err(error)),
+                    }
+                }
             };
             let is_late = |deadline| deadline <= ports.clock.monotonic();
             if order.deadline.is_some_and(is_late) {
@@ -204,6 +213,19 @@ impl ProfileEntity {
             }
             Ok(_) | Err(_) => false,
         }
+    }
+
+    /// The same where other processes append to the log: what the view has not heard of is asked for.
+    async fn reloaded_if_others_are_ahead(
+        &mut self,
+        ports: &EntityPorts,
+    ) -> Result<bool, ServiceError> {
+        if !ports.log.is_shared() {
+            return Ok(false);
+        }
+        let seen = ports.log.see_newest(Some(&self.user)).await;
+        seen.map_err(|_| ServiceError::Unavailable("the newest commit cannot be asked for"))?;
+        Ok(self.reloaded_if_behind(ports))
     }
 
     /// The rules, then the expected version: whoever may not see the user does not learn its version.
@@ -338,6 +360,7 @@ fn not_written(reason: NotWritten, order: &Order, ports: &EntityPorts) -> Servic
         NotWritten::TooLarge => ServiceError::Internal,
         NotWritten::Closed => ServiceError::Unavailable("the commit log is closed"),
         NotWritten::HeadUnknown => unreadable(),
+        NotWritten::Unreachable => ServiceError::Unavailable("the commit log cannot be reached"),
     }
 }
 
