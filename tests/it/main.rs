@@ -1,6 +1,7 @@
 //! Everything against a real nats-server, in one binary: a module for each subject.
 
 mod backup;
+mod cluster;
 mod doctor;
 mod edge;
 mod erasure;

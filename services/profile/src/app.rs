@@ -14,7 +14,6 @@ use tokio::sync::watch;
 use crate::auth::Authenticator;
 use crate::auth::dev::{check_dev_allowed, prepare_dev_key};
 use crate::clock::{Clock, SystemClock};
-use crate::commit_log::CommitLog;
 use crate::compaction::Compaction;
 use crate::config::Config;
 use crate::current_view::CurrentView;
@@ -22,7 +21,7 @@ use crate::entity::EntityPorts;
 use crate::gateway::Shards;
 use crate::relay::lag::RelayLag;
 use crate::relay::reconcile::Refusal;
-use crate::relay::{Relay, RelayHandle, RelayState, RelayStatus};
+use crate::relay::{RelayState, RelayStatus};
 use crate::service::{ProfileService, WriteGate};
 use crate::telemetry::metrics::{Metrics, Transport, UpkeepMetrics};
 use crate::telemetry::traces::{Exporter, Tracer};
@@ -32,6 +31,7 @@ use crate::transport::monitoring::{MonitoringPort, Watched};
 use crate::transport::nats::{NatsEdge, NatsOptions, connect_as};
 
 mod backup;
+mod cluster;
 pub mod doctor;
 mod health;
 mod monitoring;
@@ -39,8 +39,9 @@ mod options;
 mod storage;
 
 pub use backup::{backup, restore};
+use cluster::{Cluster, EventRelay, Relaying};
 pub use health::health;
-use storage::Storage;
+use storage::{Opening, Storage};
 
 /// How long a stopping service waits for requests in work.
 const DRAIN_BOUND: Duration = Duration::from_secs(20);
@@ -100,17 +101,25 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     let watched = Arc::new(Watched::new(Arc::clone(&metrics)));
     // First of all, so that a long start shows as one.
     let monitoring = open_monitoring(&config, &watched).await?;
-    let data_dir = Storage::directory(&config, &clock)?;
+    let cluster = Cluster::join(&config, &clock).await?;
+    let data_dir = match &cluster {
+        None => Storage::directory(&config, &clock)?,
+        Some(cluster) => cluster.directory(&config, &clock)?,
+    };
     let version = env!("CARGO_PKG_VERSION");
     let exporter = Exporter::start(&config.traces, data_dir.store_id(), version)?;
     let tracer = exporter.tracer();
     let log_metrics = Arc::clone(&metrics.commit_log);
-    let storage = Storage::open(&config, data_dir, log_metrics, tracer.clone()).await?;
+    let opening = Opening::new(&config, data_dir, log_metrics, tracer.clone())?;
+    let storage = match &cluster {
+        None => opening.in_files(&config).await?,
+        Some(cluster) => cluster.open(opening, &config).await?,
+    };
     if config.dev {
         prepare_dev_key(&config.data_dir, clock.as_ref())?;
     }
     let authenticator = Arc::new(Authenticator::new(&config, Arc::clone(&clock))?);
-    let log: Arc<dyn CommitLog> = Arc::clone(&storage.log) as _;
+    let log = Arc::clone(&storage.log);
     let view: Arc<dyn CurrentView> = Arc::clone(&storage.view) as _;
     let ports = Arc::new(EntityPorts {
         log: Arc::clone(&log),
@@ -122,7 +131,10 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     });
     let shards = Shards::start(arbiters, &options::gateway(&config, arbiters.len()), &ports);
 
-    let nats = options::nats(&config, storage.data_dir.store_id())?;
+    let mut nats = options::nats(&config, storage.data_dir.store_id())?;
+    if let Some(cluster) = &cluster {
+        cluster.name_node(&mut nats);
+    }
     if options::is_exposed(&config) {
         tracing::warn!(
             "a nats server that is not on this machine is used without TLS: passwords, tokens and \
@@ -136,15 +148,18 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
         );
     }
     let relay_client = connect_as(&nats, &nats.egress, "relay").await?;
-    let relay = Relay::start(
-        options::relay(&config, &storage.data_dir, tracer.clone()),
+    let relaying = Relaying {
+        options: options::relay(&config, &storage.data_dir, tracer.clone()),
         log,
-        Arc::clone(&view),
-        relay_client,
-        Arc::clone(&clock),
-        Arc::clone(&storage.lag),
-    )
-    .await?;
+        view: Arc::clone(&view),
+        client: relay_client,
+        clock: Arc::clone(&clock),
+        lag: Arc::clone(&storage.lag),
+    };
+    let relay = match &cluster {
+        None => EventRelay::Own(relaying.start().await?),
+        Some(cluster) => EventRelay::Elected(cluster.relay(relaying)),
+    };
     let compaction = compaction(&config, &storage, &relay, Arc::clone(&metrics.upkeep)).start();
     let gate = write_gate(&config, view, Arc::clone(&storage.lag));
     let (of, relayed) = (Arc::clone(&authenticator), relay.watch());
@@ -210,7 +225,7 @@ async fn open_monitoring(
 fn compaction(
     config: &Config,
     storage: &Storage,
-    relay: &RelayHandle,
+    relay: &EventRelay,
     metrics: Arc<UpkeepMetrics>,
 ) -> Compaction {
     let view = Arc::clone(&storage.view);
@@ -223,7 +238,7 @@ fn compaction(
     };
     Compaction {
         options: options::compaction(config),
-        log: Arc::clone(&storage.log) as _,
+        log: Arc::clone(&storage.log),
         view: Arc::clone(&storage.view) as _,
         cursor: relay.watch_settled(),
         erased_through: relay.watch_erased(),
@@ -370,7 +385,7 @@ async fn stream_confirmed(mut relay: watch::Receiver<RelayStatus>) -> anyhow::Re
     loop {
         let state = relay.borrow_and_update().state.clone();
         match state {
-            RelayState::Running | RelayState::Refilling => return Ok(()),
+            RelayState::Running | RelayState::Refilling | RelayState::Standby => return Ok(()),
             RelayState::Stopped(refusal) => return Err(stopped(&refusal)),
             RelayState::Closed => return Err(anyhow::anyhow!("the event relay ended")),
             RelayState::Waiting(reason) => {

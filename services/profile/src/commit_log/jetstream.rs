@@ -207,5 +207,6 @@ impl CommitLog for JetStreamLog {
             self.appends.close();
         }
         self.stop_tail();
+        self.line.follower().end().await;
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use profile_messages::Position;
@@ -21,11 +21,13 @@ const EARLY_RUNS_MAX: usize = 16_384;
 /// A head that cannot be read now (the view is being written anew) is asked for again after this long.
 const HEAD_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
-/// Ends with its last handle.
 #[derive(Debug)]
 pub(super) struct Follower {
-    runs: mpsc::Sender<Run>,
+    /// `None` once it is told to end.
+    runs: Mutex<Option<mpsc::Sender<Run>>>,
     shared: Arc<Shared>,
+    /// Closed when the thread has gone.
+    running: watch::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -49,23 +51,39 @@ impl Follower {
             failed: watch::Sender::new(None),
         });
         let own = Arc::clone(&shared);
+        let (alive, running) = watch::channel(());
         let follow = move || {
             if catch_unwind(AssertUnwindSafe(|| own.follow(runs))).is_err() {
                 own.fail("the thread that follows the log panicked");
             }
+            drop(alive);
         };
         std::thread::Builder::new()
             .name("log-follower".to_owned())
             .spawn(follow)?;
         Ok(Follower {
-            runs: sender,
+            runs: Mutex::new(Some(sender)),
             shared,
+            running,
         })
     }
 
     pub(super) async fn take(&self, run: Run) {
-        // Fails when the thread is gone, and `failed` says so.
-        let _ = self.runs.send(run).await;
+        let sender = self
+            .runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(sender) = sender {
+            // Fails when the thread is gone, and `failed` says so.
+            let _ = sender.send(run).await;
+        }
+    }
+
+    /// Tells the observer what is here already, and nothing after the return.
+    pub(super) async fn end(&self) {
+        *self.runs.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let _ = self.running.clone().changed().await;
     }
 
     /// The newest position that the observer knows.
