@@ -1,6 +1,7 @@
 //! The commit log in JetStream against a real nats-server, behind a proxy where the line is to fail.
 
 mod bench;
+mod entities;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -82,27 +82,11 @@ impl Node {
     }
 
     async fn opened(url: &str, partition: u16, store: &str) -> Result<Node, OpenError> {
-        let client = async_nats::ConnectOptions::new()
-            .name("profile log")
-            .reconnect_delay_callback(|_| Duration::from_millis(20))
-            .connect(url)
-            .await
-            .unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let heads = Arc::new(HeadsInMemory::default());
-        let options = JetStreamLogOptions {
-            partition,
-            answer_within: Duration::from_millis(500),
-            append_within: Duration::from_secs(3),
-            ..JetStreamLogOptions::default()
-        };
         let observer = Arc::clone(&heads) as _;
-        let log = JetStreamLog::open(options, client, store, Arc::clone(&clock), observer).await?;
-        Ok(Node {
-            log: Arc::new(log),
-            heads,
-            clock,
-        })
+        let (log, clock) = open_with(url, partition, store, observer).await?;
+        let log = Arc::new(log);
+        Ok(Node { log, heads, clock })
     }
 
     pub(super) fn head(&self, number: u64) -> Head {
@@ -135,6 +119,31 @@ impl Node {
     pub(super) async fn all(&self) -> Vec<Arc<Record>> {
         self.log.read_after(Position::NONE, ALL).await.unwrap()
     }
+}
+
+/// A log that does not follow the stream yet.
+pub(super) async fn open_with(
+    url: &str,
+    partition: u16,
+    store: &str,
+    observer: Arc<dyn CommitObserver>,
+) -> Result<(JetStreamLog, Arc<dyn Clock>), OpenError> {
+    let client = async_nats::ConnectOptions::new()
+        .name("profile log")
+        .reconnect_delay_callback(|_| Duration::from_millis(20))
+        .connect(url)
+        .await
+        .unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let options = JetStreamLogOptions {
+        partition,
+        answer_within: Duration::from_millis(500),
+        append_within: Duration::from_secs(3),
+        lost_after: Duration::from_millis(500),
+        ..JetStreamLogOptions::default()
+    };
+    let log = JetStreamLog::open(options, client, store, Arc::clone(&clock), observer).await?;
+    Ok((log, clock))
 }
 
 /// Versions without a gap, each on the commit before it.

@@ -53,6 +53,9 @@ pub struct JetStreamLogOptions {
     pub answer_within: Duration,
     /// How long one append is tried before it is told as not written, or as maybe written.
     pub append_within: Duration,
+    /// A stream that ends before what was acknowledged, for so long, has lost it. Longer than a leader
+    /// without a majority takes to notice.
+    pub lost_after: Duration,
     /// Appends under way at a time; one more is refused as `QueueFull`.
     pub appends_max: usize,
 }
@@ -65,6 +68,7 @@ impl Default for JetStreamLogOptions {
             api_prefix: "$JS.API".to_owned(),
             answer_within: Duration::from_secs(2),
             append_within: Duration::from_secs(5),
+            lost_after: Duration::from_secs(20),
             appends_max: 4096,
         }
     }

@@ -37,11 +37,8 @@ struct Outgoing {
 
 /// What met the fence.
 enum Fenced {
-    /// The user's head by now, and what stands in our place if it is as ours.
-    By {
-        head: Head,
-        own: Option<Arc<Record>>,
-    },
+    /// The user's head as the observer knows it, and its newest commit.
+    By { head: Head, newest: Arc<Record> },
     /// The leader does not show it yet.
     Unseen,
 }
@@ -106,11 +103,15 @@ impl Appending<'_> {
             match stream.publish(user, encoded, outgoing.expected).await {
                 Attempt::Written(position) => return self.written(outgoing, position).await,
                 Attempt::Fenced => match self.fenced(&outgoing).await {
-                    Ok(Fenced::By { own: Some(own), .. }) if unheard.is_some() => {
-                        return Ok(outgoing.stored(own));
-                    }
                     // With every attempt answered, what stands there is another's, however like ours.
-                    Ok(Fenced::By { head, .. }) => return Err(AppendError::Conflict { head }),
+                    Ok(Fenced::By { head, .. }) if unheard.is_none() => {
+                        return Err(AppendError::Conflict { head });
+                    }
+                    Ok(Fenced::By { head, newest }) => match self.own(&outgoing, newest).await {
+                        Ok(Some(own)) => return Ok(outgoing.stored(own)),
+                        Ok(None) => return Err(AppendError::Conflict { head }),
+                        Err(_) => {}
+                    },
                     Ok(Fenced::Unseen) | Err(_) => {}
                 },
                 Attempt::Refused(why) => tracing::debug!(%user, why, "a commit is not taken yet"),
@@ -148,24 +149,31 @@ impl Appending<'_> {
     async fn fenced(&self, outgoing: &Outgoing) -> Result<Fenced, ReadError> {
         let user = &outgoing.record.user;
         let newest = self.line.stream().newest(Some(user)).await?;
-        let newest = newest.map_or(Position::NONE, |newest| newest.record.position);
-        if newest < outgoing.expected {
-            return Err(self.line.lost_its_end(newest));
-        }
-        if newest == outgoing.expected {
+        // One that is older than expected: a leader of a moment ago answers. If it stays so, the log has lost
+        // its end, and the tail finds that.
+        let Some(newest) = newest.filter(|it| it.record.position > outgoing.expected) else {
             return Ok(Fenced::Unseen);
-        }
-        self.line.reach(newest).await?;
+        };
+        let newest = newest.record;
+        self.line.take_soon(newest.position).await?;
         let head = self.observer.head(user).map_err(ReadError::Io)?;
-        let mut next = self.line.read_one(newest).await?;
+        Ok(Fenced::By { head, newest })
+    }
+
+    /// What stands in our place if it is this very append: the answer was lost.
+    async fn own(
+        &self,
+        outgoing: &Outgoing,
+        newest: Arc<Record>,
+    ) -> Result<Option<Arc<Record>>, ReadError> {
+        let mut next = Some(newest);
         while let Some(record) = next.take() {
             if record.previous <= outgoing.expected {
-                let own = outgoing.is(&record).then_some(record);
-                return Ok(Fenced::By { head, own });
+                return Ok(outgoing.is(&record).then_some(record));
             }
             next = self.line.read_one(record.previous).await?;
         }
-        Ok(Fenced::By { head, own: None })
+        Ok(None)
     }
 
     fn pause(&self, attempts: u32) -> Duration {

@@ -14,6 +14,8 @@ use crate::commit_log::{CommitObserver, ReadError, ReadLimits};
 
 /// What the consumer should have brought by itself is read after this long.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Another node's commit is on its way here as it is acknowledged there.
+const SOON: Duration = Duration::from_millis(2);
 /// How long the observer may take for what is in memory.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 /// One read on the way to a position.
@@ -71,6 +73,14 @@ impl Line {
         self.reach(position).await
     }
 
+    /// The same for a commit that the consumer is likely to bring at this moment.
+    pub(super) async fn take_soon(&self, position: Position) -> Result<(), ReadError> {
+        if self.follower.reaches(position, SOON).await {
+            return Ok(());
+        }
+        self.reach(position).await
+    }
+
     /// Brings the observer to `position`, which the stream has reached.
     pub(super) async fn reach(&self, position: Position) -> Result<(), ReadError> {
         self.follower.refuse_failed()?;
@@ -97,7 +107,7 @@ impl Line {
         match self.stream.newest(user).await? {
             Some(newest) => self.reach(newest.record.position).await,
             None if user.is_none() && self.follower.position() > Position::NONE => {
-                Err(self.lost_its_end(Position::NONE))
+                Err(unreachable("the leader has no commits, yet"))
             }
             None => Ok(()),
         }

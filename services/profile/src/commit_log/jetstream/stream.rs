@@ -1,6 +1,7 @@
 //! The calls of one stream of the log: every read asks the leader, every write names what it expects.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_EXPECTED_STREAM};
 use async_nats::jetstream::ErrorCode;
@@ -115,6 +116,10 @@ impl LogStream {
 
     pub(super) fn client(&self) -> &Client {
         self.api.client()
+    }
+
+    pub(super) fn lost_after(&self) -> Duration {
+        self.options.lost_after
     }
 
     pub(super) fn name(&self) -> &str {

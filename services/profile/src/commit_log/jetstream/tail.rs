@@ -72,7 +72,7 @@ async fn is_behind(line: &Line, position: Position) -> bool {
 async fn look(line: &Line) -> Result<(), ReadError> {
     let standing = line.stream().standing().await?;
     if standing.last < line.follower().position() {
-        return look_again(line).await;
+        return look_until_sure(line).await;
     }
     line.note_dropped(standing.dropped_through);
     if is_behind(line, standing.last).await {
@@ -81,16 +81,21 @@ async fn look(line: &Line) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// A stream that ends before what was acknowledged, twice, has lost it: a leader that was asked while
-/// another one took over may be behind once.
-async fn look_again(line: &Line) -> Result<(), ReadError> {
-    tokio::time::sleep(LOOK_EVERY).await;
+/// A stream that ends before what was acknowledged has lost it, unless it is a leader of before that does not
+/// know yet that it is none any more.
+async fn look_until_sure(line: &Line) -> Result<(), ReadError> {
     let seen = line.follower().position();
-    let standing = line.stream().standing().await?;
-    if standing.last < seen {
-        return Err(line.lost_its_end(standing.last));
+    let sure_at = tokio::time::Instant::now() + line.stream().lost_after();
+    loop {
+        let standing = line.stream().standing().await?;
+        if standing.last >= seen {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= sure_at {
+            return Err(line.lost_its_end(standing.last));
+        }
+        tokio::time::sleep(AGAIN_AFTER).await;
     }
-    Ok(())
 }
 
 async fn consumer(line: &Line, after: Position) -> Result<Ordered, ReadError> {
