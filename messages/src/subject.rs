@@ -10,6 +10,29 @@ pub const QUEUE: &str = "q";
 /// The stream of the events and the subjects it holds.
 pub const EVENT_STREAM: &str = "PROFILE_EVENTS";
 pub const EVENTS: &str = "profile-event.v1.>";
+/// The stream with what the nodes of a cluster share beside the log, and its subjects. Private.
+pub const CLUSTER_STREAM: &str = "PROFILE_CLUSTER";
+pub const CLUSTER: &str = "profile-cluster.>";
+
+/// The stream of one partition of the replicated commit log. Private, as the log in files is.
+pub fn log_stream(partition: u16) -> String {
+    format!("PROFILE_LOG_{partition}")
+}
+
+/// All subjects of that stream.
+pub fn log_subjects(partition: u16) -> String {
+    format!("profile-log.{partition}.*")
+}
+
+/// The subject of one user's commits. An id holds no character that a subject gives a meaning to.
+pub fn log_subject(partition: u16, user: &UserId) -> String {
+    format!("profile-log.{partition}.{user}")
+}
+
+/// The subject of one shared value.
+pub fn cluster_subject(name: &str) -> String {
+    format!("profile-cluster.{name}")
+}
 
 const PREFIX: &str = "profile.v1.";
 const USER_PREFIX: &str = "user.";

@@ -83,6 +83,29 @@ const EGRESS: &[(Attempt, Verdict)] = &[
         Publish("$JS.API.DIRECT.GET.PROFILE_EVENTS.profile-event.v1.o.u.changed"),
         Allowed,
     ),
+    // Several nodes.
+    (Publish("profile-log.0.user1"), Allowed),
+    (Publish("$JS.API.STREAM.INFO.PROFILE_LOG_0"), Allowed),
+    (Publish("$JS.API.STREAM.CREATE.PROFILE_LOG_0"), Allowed),
+    (Publish("$JS.API.STREAM.UPDATE.PROFILE_LOG_0"), Allowed),
+    (Publish("$JS.API.STREAM.MSG.GET.PROFILE_LOG_0"), Allowed),
+    (Publish("$JS.API.STREAM.MSG.DELETE.PROFILE_LOG_0"), Allowed),
+    (Publish("$JS.API.CONSUMER.CREATE.PROFILE_LOG_0"), Allowed),
+    (Publish("$JS.API.CONSUMER.CREATE.PROFILE_LOG_0.c"), Allowed),
+    (
+        Publish("$JS.API.CONSUMER.MSG.NEXT.PROFILE_LOG_0.c"),
+        Allowed,
+    ),
+    (Publish("$JS.API.CONSUMER.DELETE.PROFILE_LOG_0.c"), Allowed),
+    (Publish("profile-cluster.store"), Allowed),
+    (Publish("$JS.API.STREAM.INFO.PROFILE_CLUSTER"), Allowed),
+    (Publish("$JS.API.STREAM.CREATE.PROFILE_CLUSTER"), Allowed),
+    (Publish("$JS.API.STREAM.MSG.GET.PROFILE_CLUSTER"), Allowed),
+    (Publish("$JS.API.STREAM.DELETE.PROFILE_LOG_0"), Denied),
+    (Publish("$JS.API.STREAM.PURGE.PROFILE_LOG_0"), Denied),
+    (Publish("$JS.API.STREAM.MSG.DELETE.PROFILE_CLUSTER"), Denied),
+    (Subscribe("profile-log.>"), Denied),
+    (Subscribe("profile-cluster.>"), Denied),
     (Subscribe("_INBOX_profile_egress.x"), Allowed),
     (Subscribe("profile.v1.>"), Denied),
     (Join("profile.v1.>", "q"), Denied),
@@ -105,6 +128,11 @@ const EGRESS: &[(Attempt, Verdict)] = &[
 
 /// Sends commands and queries.
 const REQUESTER: &[(Attempt, Verdict)] = &[
+    (Publish("profile-log.0.user1"), Denied),
+    (Publish("profile-cluster.store"), Denied),
+    (Subscribe("profile-log.>"), Denied),
+    (Publish("$JS.API.STREAM.MSG.GET.PROFILE_LOG_0"), Denied),
+    (Publish("$JS.API.STREAM.MSG.GET.PROFILE_CLUSTER"), Denied),
     (Publish("profile.v1.create"), Allowed),
     (Publish("profile.v1.user.user1.update"), Allowed),
     (Publish("profile.v1.me.get"), Allowed),
@@ -133,6 +161,10 @@ const REQUESTER: &[(Attempt, Verdict)] = &[
 
 /// Reads events.
 const CONSUMER: &[(Attempt, Verdict)] = &[
+    (Subscribe("profile-log.>"), Denied),
+    (Publish("$JS.API.STREAM.MSG.GET.PROFILE_LOG_0"), Denied),
+    (Publish("$JS.API.CONSUMER.CREATE.PROFILE_LOG_0.c"), Denied),
+    (Publish("$JS.API.STREAM.MSG.GET.PROFILE_CLUSTER"), Denied),
     (Subscribe("profile-event.v1.>"), Allowed),
     (Subscribe("profile-event.v1.org1.*.changed"), Allowed),
     (Subscribe("_INBOX.consumer.x"), Allowed),

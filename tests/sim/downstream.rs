@@ -140,6 +140,7 @@ impl Downstream {
                 RelayState::Starting
                 | RelayState::Running
                 | RelayState::Refilling
+                | RelayState::Standby
                 | RelayState::Waiting(_),
             )
             | None => Ok(()),

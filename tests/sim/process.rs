@@ -10,6 +10,7 @@ use futures::poll;
 use profile::auth::Authenticator;
 use profile::clock::Clock;
 use profile::commit_log::CommitLog;
+use profile::config::LogReads;
 use profile::data_dir::DataDir;
 use profile::entity::EntityPorts;
 use profile::error::ServiceError;
@@ -125,6 +126,7 @@ impl Process {
             page_bytes_max: 64 * 1024,
             concurrent_pages_max: 2,
             concurrent_waits_max: 2,
+            log: LogReads::Newest,
         };
         let (authenticator, data_dir) = (Arc::new(authenticator), Arc::clone(data_dir));
         let shards_of_service = shards.clone();

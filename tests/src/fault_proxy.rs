@@ -26,10 +26,12 @@ pub enum Role {
     Ingress,
     Egress,
     Relay,
+    /// The commit log of several nodes.
+    Log,
 }
 
 impl Role {
-    pub const ALL: [Role; 3] = [Role::Ingress, Role::Egress, Role::Relay];
+    pub const ALL: [Role; 4] = [Role::Ingress, Role::Egress, Role::Relay, Role::Log];
 
     /// By the name that a connection gives itself.
     fn of(name: &str) -> Option<Role> {
@@ -37,6 +39,7 @@ impl Role {
             "ingress" => Some(Role::Ingress),
             "egress" => Some(Role::Egress),
             "relay" => Some(Role::Relay),
+            "log" => Some(Role::Log),
             _ => None,
         }
     }
@@ -78,7 +81,7 @@ impl Weather {
 #[derive(Debug)]
 struct Shared {
     server: SocketAddr,
-    weather: [watch::Sender<Weather>; 3],
+    weather: [watch::Sender<Weather>; 4],
     links: Mutex<Vec<Arc<Link>>>,
     events: Events,
 }
@@ -151,7 +154,7 @@ impl FaultProxy {
         links.len()
     }
 
-    /// Lets the `nth` next event through to the server, waits for the word that it is stored, and cuts
+    /// Lets the `nth` next event (or commit of the log) through to the server, waits for the word that it is stored, and cuts
     /// the connection instead of passing that on. `nth` counts from 1.
     pub fn cut_before_ack(&self, nth: u64) {
         self.shared.events.cut_before_ack(nth);

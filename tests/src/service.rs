@@ -32,7 +32,7 @@ const END_WITHIN: Duration = Duration::from_secs(60);
 pub struct Service {
     // Dropped in this order: the process goes before its folder does.
     child: Option<Child>,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     log: Arc<Mutex<Vec<String>>>,
     folder: TempDir,
 }
@@ -54,7 +54,7 @@ impl Service {
     /// The same on a bus that is reached by `url`; `nats` is lines of the section of that name.
     pub fn prepared_at(url: &str, nats: &str, extra: &str) -> Service {
         let folder = TempDir::create();
-        let key = init_keys(&folder.join("keys")).expect("a key can be made");
+        let key = Arc::new(init_keys(&folder.join("keys")).expect("a key can be made"));
         let config = config(url, nats, &folder, extra);
         fs::write(folder.join("profiled.toml"), config).expect("the folder can be written");
         Service {
@@ -63,6 +63,18 @@ impl Service {
             log: Arc::default(),
             folder,
         }
+    }
+
+    /// A further node of the same store: a data directory of its own, and the same tokens.
+    pub fn prepared_beside(&self, server: &NatsServer, extra: &str) -> Service {
+        let mut service = Service::prepared(server, extra);
+        for file in fs::read_dir(self.folder.join("keys")).expect("the keys are there") {
+            let file = file.expect("the keys can be listed");
+            let to = service.folder.join("keys").join(file.file_name());
+            fs::copy(file.path(), to).expect("a key can be copied");
+        }
+        service.key = Arc::clone(&self.key);
+        service
     }
 
     /// The same without anybody who may mint tokens.

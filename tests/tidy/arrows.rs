@@ -19,6 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["compaction"],
     &["current_view"],
     &["commit_log"],
+    &["jetstream"],
     &["data_dir"],
     &["auth", "telemetry"],
     &["config", "error"],
@@ -43,6 +44,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             // Decodes NATS headers for fuzzing.
             "transport/testkit",
             "commit_log/jetstream",
+            "jetstream",
             "relay",
             "app",
         ],

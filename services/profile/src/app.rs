@@ -17,6 +17,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Exporter;
 use crate::transport::monitoring::Watched;
 
+mod cluster;
 mod edges;
 mod stop;
 mod storage;
@@ -30,9 +31,11 @@ pub mod doctor;
 mod health;
 
 pub use backup::{backup, restore};
+use cluster::Cluster;
 use edges::{EdgeOptions, Parts, serve_requests};
 pub use health::health;
-use storage::Storage;
+use storage::{Opening, Storage};
+use upkeep::EventRelay;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long a stopping service waits for the last traces to be sent.
@@ -92,10 +95,18 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     let watched = Arc::new(Watched::new(Arc::clone(&metrics)));
     // First of all, so that a long start shows as one.
     let monitoring = monitoring::open(&config, &watched).await?;
-    let data_dir = Storage::directory(&config, &clock)?;
+    let cluster = Cluster::join(&config, &clock).await?;
+    let data_dir = match &cluster {
+        None => Storage::directory(&config, &clock)?,
+        Some(cluster) => cluster.directory(&config, &clock)?,
+    };
     let exporter = Exporter::start(&config.traces, data_dir.store_id(), VERSION)?;
     let (log_metrics, tracer) = (Arc::clone(&metrics.commit_log), exporter.tracer());
-    let storage = Storage::open(&config, data_dir, log_metrics, tracer).await?;
+    let opening = Opening::new(&config, data_dir, log_metrics, tracer)?;
+    let storage = match &cluster {
+        None => opening.in_files(&config).await?,
+        Some(cluster) => cluster.open(opening, &config).await?,
+    };
     if config.dev {
         prepare_dev_key(&config.data_dir, clock.as_ref())?;
     }
@@ -103,9 +114,16 @@ async fn serve(config: Config, arbiters: &[ArbiterHandle]) -> anyhow::Result<()>
     let ports = Arc::new(storage.ports(&config, &clock));
     let shards = Shards::start(arbiters, &options::gateway(&config, arbiters.len()), &ports);
 
-    let nats = options::nats(&config, storage.data_dir.store_id())?;
+    let mut nats = options::nats(&config, storage.data_dir.store_id())?;
+    if let Some(cluster) = &cluster {
+        cluster.name_node(&mut nats);
+    }
     options::warn_of_exposure(&config);
-    let relay = upkeep::relay(&config, &storage, &nats, exporter.tracer(), &clock).await?;
+    let relaying = upkeep::relaying(&config, &storage, &nats, exporter.tracer(), &clock).await?;
+    let relay = match &cluster {
+        None => EventRelay::Own(relaying.start().await?),
+        Some(cluster) => EventRelay::Elected(cluster.relay(relaying)),
+    };
     let compaction = upkeep::compaction(&config, &storage, &relay, Arc::clone(&metrics.upkeep));
     let compaction = compaction.start();
     metrics.read(monitoring::of_publishing(relay.counts(), exporter.counts()));

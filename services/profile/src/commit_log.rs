@@ -4,6 +4,7 @@ mod compacting;
 #[cfg(any(test, feature = "testkit"))]
 pub mod conformance;
 pub mod file;
+pub mod jetstream;
 pub mod memory;
 
 pub use compacting::{CompactError, CompactionReport, Fate, Retention};
@@ -112,6 +113,8 @@ pub enum NotWritten {
     Closed,
     #[error("the current head of the user cannot be read")]
     HeadUnknown,
+    #[error("the log cannot be reached")]
+    Unreachable,
 }
 
 /// Why records could not be read.
@@ -176,6 +179,21 @@ pub trait CommitLog: Send + Sync + std::fmt::Debug {
     /// longer complete. Never goes back. A reader asks after its read, since compaction goes on beside it.
     fn dropped_through(&self) -> Position {
         Position::NONE
+    }
+
+    /// Whether commits come from other processes too, so that the observer may be behind them.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Brings the observer up to the newest commit of `user`, or of all users, that was acknowledged by
+    /// any process before the call. Nothing to do where there is one process.
+    ///
+    /// # Errors
+    /// [`ReadError`] when that cannot be told: what the observer knows may be old.
+    async fn see_newest(&self, user: Option<&UserId>) -> Result<(), ReadError> {
+        let _ = user;
+        Ok(())
     }
 
     /// Writes everything accepted so far and closes the log; later appends are refused as `Closed`. A

@@ -27,8 +27,9 @@ pub use nats::{NatsConfig, NatsConnectionConfig, NatsCredentials, NatsTlsConfig}
 pub use problem::ConfigError;
 pub use secret::Secret;
 pub use sections::{
-    ActorsConfig, CompactionConfig, EventsConfig, LogConfig, LogFormat, MonitoringConfig,
-    ReadsConfig, RelayConfig, RuntimeConfig, TelemetryConfig, TracesConfig, ViewConfig,
+    ActorsConfig, CommitLogConfig, CompactionConfig, EventsConfig, LogConfig, LogEngine, LogFormat,
+    LogReads, MonitoringConfig, ReadsConfig, RelayConfig, RuntimeConfig, TelemetryConfig,
+    TracesConfig, ViewConfig,
 };
 
 use layer::Layer;
@@ -43,6 +44,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     #[serde(deserialize_with = "flag")]
     pub dev_insecure: bool,
+    #[validate(nested)]
+    pub commit_log: CommitLogConfig,
     #[validate(nested)]
     pub log: LogConfig,
     #[validate(nested)]

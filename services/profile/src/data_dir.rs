@@ -66,6 +66,16 @@ pub enum DataDirError {
         path.display()
     )]
     Damaged { path: PathBuf, what: &'static str },
+    #[error(
+        "{} holds store {found}, but the nodes on this bus share store {shared}: name an empty or new \
+         directory for this node, or the bus of that store",
+        path.display()
+    )]
+    OtherStore {
+        path: PathBuf,
+        found: String,
+        shared: String,
+    },
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
         doing: &'static str,
@@ -110,6 +120,38 @@ impl DataDir {
         path: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<DataDir, DataDirError> {
+        let made = Arc::clone(&clock);
+        DataDir::open_or(fs, path, clock, move || new_store(made.as_ref()))
+    }
+
+    /// The same for one of several nodes, which have one store together.
+    ///
+    /// # Errors
+    /// [`DataDirError`]: as [`DataDir::open`], and when the directory is of another store.
+    pub(crate) fn open_shared(
+        fs: Arc<dyn FileSystem>,
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        shared: &StoreFile,
+    ) -> Result<DataDir, DataDirError> {
+        let dir = DataDir::open_or(fs, path, clock, || shared.clone())?;
+        let found = &dir.inner.store;
+        if found == shared {
+            return Ok(dir);
+        }
+        Err(DataDirError::OtherStore {
+            path: path.to_owned(),
+            found: format!("{} of epoch {}", found.store_id, found.epoch),
+            shared: format!("{} of epoch {}", shared.store_id, shared.epoch),
+        })
+    }
+
+    fn open_or(
+        fs: Arc<dyn FileSystem>,
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        new: impl FnOnce() -> StoreFile,
+    ) -> Result<DataDir, DataDirError> {
         make_dirs(fs.as_ref(), path).map_err(failed("make", path))?;
         refuse_foreign(fs.as_ref(), path)?;
         if let Some(advice) = exposed(fs.as_ref(), path) {
@@ -129,7 +171,11 @@ impl DataDir {
         refuse_foreign(fs.as_ref(), path)?;
         let store = match read_store(fs.as_ref(), path)? {
             Some(store) => store,
-            None => make_store(fs.as_ref(), path, clock.as_ref())?,
+            None => {
+                let store = new();
+                write_store(fs.as_ref(), path, &store)?;
+                store
+            }
         };
         Ok(DataDir {
             inner: Arc::new(Inner {
@@ -258,11 +304,8 @@ pub(crate) fn read_store(
     }
 }
 
-fn make_store(
-    fs: &dyn FileSystem,
-    dir: &Path,
-    clock: &dyn Clock,
-) -> Result<StoreFile, DataDirError> {
+/// A store that there never was.
+pub(crate) fn new_store(clock: &dyn Clock) -> StoreFile {
     // Each id has 128 random bits: two of them fill a key of 256.
     let drawn = digest::digest(
         &digest::SHA256,
@@ -271,14 +314,12 @@ fn make_store(
     let magic = digest::digest(&digest::SHA256, clock.random_id().as_bytes());
     let mut store_id = clock.random_id();
     store_id.truncate(STORE_ID_BYTES);
-    let store = StoreFile {
+    StoreFile {
         store_id,
         epoch: 1,
         secret: drawn.as_ref().first_chunk().copied().unwrap_or_default(),
         frame_magic: magic.as_ref().first_chunk().copied().unwrap_or_default(),
-    };
-    write_store(fs, dir, &store)?;
-    Ok(store)
+    }
 }
 
 /// Writes the store file durably, as one atom.

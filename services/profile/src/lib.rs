@@ -18,6 +18,8 @@ pub mod entity;
 
 pub mod commit_log;
 
+pub mod jetstream;
+
 pub mod current_view;
 
 pub mod compaction;

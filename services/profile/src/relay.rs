@@ -23,7 +23,6 @@ pub mod stream;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ pub use progress::{RelayCounts, RelayState, RelayStatus};
 use publish::Window;
 use reconcile::{Refusal, Trouble};
 use resume::Context;
-use slots::{SlotError, SlotFile, SlotStore};
+use slots::{SlotError, SlotStore};
 use source::Source;
 use stream::jetstream::{JetStreamEvents, StreamOptions};
 
@@ -57,16 +56,18 @@ pub struct RelayOptions {
     /// 1 to 64 bytes.
     pub store_id: String,
     pub epoch: u32,
-    /// `data/relay`.
-    pub cursor_path: PathBuf,
-    /// `data/erased`.
-    pub erased_path: PathBuf,
+    /// `data/relay`, or what the nodes share instead.
+    pub cursor: Arc<dyn SlotStore>,
+    /// `data/erased`, likewise.
+    pub erased: Arc<dyn SlotStore>,
     /// How long a server that loses power may bring back what was erased.
     pub erase_settle: Duration,
     pub stream: StreamOptions,
     /// Most messages under way at a time.
     pub window_messages_max: usize,
     pub tracer: Tracer,
+    /// Kept over several lives of the relay where it comes and goes.
+    pub counts: Arc<RelayCounts>,
 }
 
 /// The relay, not yet started.
@@ -82,6 +83,7 @@ struct Parts {
     store_id: String,
     window_messages_max: usize,
     lag: Arc<RelayLag>,
+    counts: Arc<RelayCounts>,
 }
 
 impl Relay {
@@ -101,22 +103,22 @@ impl Relay {
         let max_age = options.stream.max_age;
         let (store_id, epoch) = (options.store_id, options.epoch);
         let stream = JetStreamEvents::new(egress, options.stream, &store_id, epoch);
-        let erased = Arc::new(SlotFile::new(options.erased_path));
         let context = Context {
             stream: Arc::new(stream),
             source: Source { log, view },
             clock,
             max_age,
-            erased: Arc::new(ErasedMark::load(erased, &store_id).await?),
+            erased: Arc::new(ErasedMark::load(options.erased, &store_id).await?),
             tracer: options.tracer,
         };
         start(Parts {
             context,
-            slots: Arc::new(SlotFile::new(options.cursor_path)),
+            slots: options.cursor,
             erase_settle: options.erase_settle,
             store_id,
             window_messages_max: options.window_messages_max,
             lag,
+            counts: options.counts,
         })
         .await
     }
@@ -125,7 +127,12 @@ impl Relay {
 async fn start(parts: Parts) -> Result<RelayHandle, SlotError> {
     let cursor = Cursor::load(parts.slots, &parts.store_id).await?;
     let durable = parts.context.source.log.durable();
-    let progress = Progress::new(cursor.watch_written(), durable, parts.lag.clone());
+    let progress = Progress::new(
+        cursor.watch_written(),
+        durable,
+        parts.lag.clone(),
+        parts.counts,
+    );
     let progress = Arc::new(progress);
     let eraser = Eraser {
         stream: parts.context.stream.clone(),
@@ -179,6 +186,7 @@ impl Drop for Unnoticed {
             RelayState::Starting
             | RelayState::Running
             | RelayState::Refilling
+            | RelayState::Standby
             | RelayState::Waiting(_) => {
                 self.0.turn_to(RelayState::Stopped(Refusal::Ended));
             }

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tracing::{Instrument as _, Span};
 
 use crate::auth::Authenticator;
+use crate::config::LogReads;
 use crate::data_dir::DataDir;
 use crate::entity::{Done, EntityPorts};
 use crate::error::{Read, ServiceError};
@@ -29,6 +30,7 @@ mod changes;
 mod cursor;
 mod history;
 mod list;
+mod newest;
 mod order;
 mod read;
 mod user;
@@ -59,6 +61,8 @@ pub struct ReadOptions {
     pub page_bytes_max: usize,
     pub concurrent_pages_max: usize,
     pub concurrent_waits_max: usize,
+    /// Of one of several nodes.
+    pub log: LogReads,
 }
 
 /// Names the bound for which writes are refused at present, if any.
@@ -126,6 +130,7 @@ impl ProfileService {
         request: CommandRequest,
     ) -> Result<CommandReply, ServiceError> {
         let caller = self.caller(&context).await?;
+        self.see_named_user(&request).await?;
         let accepted = self.accept(&caller, &context, request)?;
         if let Some(bound) = (self.write_gate)() {
             return Err(ServiceError::Overloaded(bound));
@@ -156,6 +161,7 @@ impl ProfileService {
         request: QueryRequest,
     ) -> Result<QueryReply, ServiceError> {
         let caller = self.caller(&context).await?;
+        self.see_newest_of(&caller, &request).await?;
         match request {
             QueryRequest::Get { user_id, body } => {
                 let user = self.readable_user(&caller, &user_id)?;

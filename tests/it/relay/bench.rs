@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use profile::commit_log::{Commit, CommitLog, Head, ReadLimits};
 use profile::current_view::memory::MemoryView;
 use profile::relay::lag::RelayLag;
 use profile::relay::reconcile::Refusal;
+use profile::relay::slots::SlotFile;
 use profile::relay::stream::jetstream::StreamOptions;
 use profile::relay::{Relay, RelayHandle, RelayOptions, RelayState, RelayStatus};
 use profile::telemetry::traces::Tracer;
@@ -83,12 +85,13 @@ impl Bench {
         let options = RelayOptions {
             store_id: store_id.to_owned(),
             epoch: 1,
-            cursor_path: self.folder.join(&format!("relay-{store_id}")),
-            erased_path: self.folder.join(&format!("erased-{store_id}")),
+            cursor: slots(self.folder.join(&format!("relay-{store_id}"))),
+            erased: slots(self.folder.join(&format!("erased-{store_id}"))),
             erase_settle: Duration::from_millis(100),
             stream,
             window_messages_max: self.window_messages_max,
             tracer: Tracer::default(),
+            counts: Arc::default(),
         };
         self.lag = Arc::default();
         let lag = self.lag.clone();
@@ -194,6 +197,10 @@ impl Bench {
         };
         refusal
     }
+}
+
+fn slots(path: PathBuf) -> Arc<SlotFile> {
+    Arc::new(SlotFile::new(path))
 }
 
 /// What every event of a user tells of it, but for `removed`.

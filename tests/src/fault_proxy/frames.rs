@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 const EVENT: &str = "profile-event.v1.";
+const COMMIT: &str = "profile-log.";
 /// As async-nats writes it.
 const EXPECTED: &str = "Nats-Expected-Last-Sequence: ";
 
@@ -90,7 +91,8 @@ impl Events {
         let [_, subject, reply, ..] = words[..] else {
             return;
         };
-        if !line.starts_with("HPUB ") || !subject.starts_with(EVENT) {
+        let is_stored = subject.starts_with(EVENT) || subject.starts_with(COMMIT);
+        if !line.starts_with("HPUB ") || !is_stored {
             return;
         }
         let mut plan = self.plan();

@@ -111,7 +111,7 @@ impl Pipe<'_> {
         }
         let weather = self.until_free(self.direction).await;
         self.wait(weather.latency).await;
-        if self.link.role() == Some(Role::Relay) {
+        if matches!(self.link.role(), Some(Role::Relay | Role::Log)) {
             match self.direction {
                 Direction::ToServer => self.shared.events.to_server(frame),
                 Direction::ToService => {

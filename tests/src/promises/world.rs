@@ -64,6 +64,17 @@ impl World {
         }
     }
 
+    /// A further node beside the service of this world, not started.
+    pub fn node(&self, extra: &str) -> Service {
+        let _in_runtime = self.runtime.enter();
+        let extra = format!("{CONFIG}{extra}");
+        self.service.prepared_beside(&self.server, &extra)
+    }
+
+    pub fn server(&mut self) -> &mut NatsServer {
+        &mut self.server
+    }
+
     /// Starts all clients; the keys of their commands start with `name`.
     pub fn load(&mut self, name: &str) -> JoinSet<Heard> {
         self.signal.send_replace(Signal::default());

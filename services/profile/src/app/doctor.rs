@@ -4,7 +4,7 @@
 mod bus;
 mod data;
 mod here;
-mod monitor;
+pub(super) mod monitor;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use async_nats::{Client, StatusCode};
 use futures::StreamExt;
 use serde::Deserialize;
 
+use super::cluster::NODE_FILE;
 use super::options;
 use crate::config::Config;
 use crate::data_dir::store_id_of;
@@ -39,17 +40,27 @@ pub fn health(config: &Config) -> anyhow::Result<()> {
         inbox_prefix: HEALTH_INBOX.to_owned(),
         ..nats.egress.clone()
     };
+    // One of several nodes of a store has left its name; a node of its own has none.
+    let node = std::fs::read_to_string(config.data_dir.join(NODE_FILE)).ok();
+    let own = [
+        (options::STORE, Some(store_id.clone())),
+        (options::NODE, node),
+    ];
     let subject = format!("{}.PING.{}", config.nats.srv_prefix, options::SERVICE_NAME);
     runtime.block_on(async {
         let client = connect_as(&nats, &user, "health").await?;
-        tokio::time::timeout(TIMEOUT, answered(&client, subject, &store_id))
+        tokio::time::timeout(TIMEOUT, answered(&client, subject, &own))
             .await
             .with_context(|| format!("the service of the store {store_id} does not answer"))?
     })
 }
 
-/// Returns when the instance of `store_id` answers; everybody's answers come to the same inbox.
-async fn answered(client: &Client, subject: String, store_id: &str) -> anyhow::Result<()> {
+/// Returns when the instance with these names answers; everybody's answers come to the same inbox.
+async fn answered(
+    client: &Client,
+    subject: String,
+    own: &[(&str, Option<String>)],
+) -> anyhow::Result<()> {
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await?;
     let sent = client.publish_with_reply(subject, inbox, "".into());
@@ -59,11 +70,11 @@ async fn answered(client: &Client, subject: String, store_id: &str) -> anyhow::R
             anyhow::bail!("no service answers");
         }
         let pong: Result<Pong, _> = serde_json::from_slice(&answer.payload);
-        if pong.is_ok_and(|pong| {
-            pong.metadata
-                .get(options::STORE)
-                .is_some_and(|it| it == store_id)
-        }) {
+        let is_own = |pong: &Pong| {
+            let mut names = own.iter();
+            names.all(|(name, wanted)| pong.metadata.get(*name) == wanted.as_ref())
+        };
+        if pong.is_ok_and(|pong| is_own(&pong)) {
             return Ok(());
         }
     }

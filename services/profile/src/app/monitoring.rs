@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use super::storage::Storage;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
-use crate::commit_log::CommitLog as _;
 use crate::config::Config;
 use crate::current_view::CurrentView as _;
 use crate::gateway::{GatewayCounts, Shards};
@@ -145,6 +144,7 @@ fn of_relay(
             vec![Sample::of(move || match state.borrow().state {
                 RelayState::Running | RelayState::Refilling => 1.0,
                 RelayState::Starting
+                | RelayState::Standby
                 | RelayState::Waiting(_)
                 | RelayState::Stopped(_)
                 | RelayState::Closed => 0.0,

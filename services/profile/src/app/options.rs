@@ -1,6 +1,7 @@
 //! From the configuration to what each module takes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +13,7 @@ use crate::current_view::sled::{Identity, SledOptions, boot_id};
 use crate::data_dir::DataDir;
 use crate::gateway::GatewayOptions;
 use crate::relay::RelayOptions;
+use crate::relay::slots::SlotFile;
 use crate::relay::stream::jetstream::StreamOptions;
 use crate::service::ReadOptions;
 use crate::telemetry::traces::Tracer;
@@ -23,6 +25,8 @@ use crate::transport::nats::{NatsLogin, NatsOptions, NatsTls, NatsUser};
 pub(super) const SERVICE_NAME: &str = "profile";
 /// Metadata of the same protocol: which store answers.
 pub(super) const STORE: &str = "store";
+/// And which of several nodes of that store.
+pub(super) const NODE: &str = "node";
 /// Longest wait for one connection to nats-server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// JSON bytes of one page: below nats-server's default message size of 1 MiB.
@@ -88,6 +92,7 @@ pub(super) fn reads(config: &Config) -> ReadOptions {
         page_bytes_max: PAGE_BYTES_MAX,
         concurrent_pages_max: config.reads.concurrent_pages_max,
         concurrent_waits_max: config.reads.concurrent_waits_max,
+        log: config.commit_log.reads,
     }
 }
 
@@ -203,12 +208,13 @@ pub(super) fn relay(config: &Config, data_dir: &DataDir, tracer: Tracer) -> Rela
     RelayOptions {
         store_id: data_dir.store_id().to_owned(),
         epoch: data_dir.epoch(),
-        cursor_path: data_dir.path().join("relay"),
-        erased_path: data_dir.path().join("erased"),
+        cursor: Arc::new(SlotFile::new(data_dir.path().join("relay"))),
+        erased: Arc::new(SlotFile::new(data_dir.path().join("erased"))),
         erase_settle: Duration::from_secs(config.relay.erase_settle_s),
         stream: stream(config),
         window_messages_max: config.relay.window_messages_max,
         tracer,
+        counts: Arc::default(),
     }
 }
 

@@ -5,7 +5,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::edges::Parts;
-use crate::commit_log::CommitLog as _;
 use crate::relay::reconcile::Refusal;
 use crate::relay::{RelayState, RelayStatus};
 
@@ -18,7 +17,7 @@ pub(super) async fn stream_confirmed(
     loop {
         let state = relay.borrow_and_update().state.clone();
         match state {
-            RelayState::Running | RelayState::Refilling => return Ok(()),
+            RelayState::Running | RelayState::Refilling | RelayState::Standby => return Ok(()),
             RelayState::Stopped(refusal) => return Err(stopped(&refusal)),
             RelayState::Closed => return Err(anyhow::anyhow!("the event relay ended")),
             RelayState::Waiting(reason) => {

@@ -23,7 +23,7 @@ use crate::telemetry::traces::Tracer;
 #[derive(Debug)]
 pub(super) struct Storage {
     pub(super) data_dir: Arc<DataDir>,
-    pub(super) log: Arc<FileLog>,
+    pub(super) log: Arc<dyn CommitLog>,
     pub(super) view: Arc<SledView>,
     /// What the stream has still to take, told of each commit beside the view.
     pub(super) lag: Arc<RelayLag>,
@@ -75,20 +75,21 @@ impl Observers {
     }
 }
 
-impl Storage {
-    /// The directory, which is this process's from here on.
-    pub(super) fn directory(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<DataDir> {
-        let files: Arc<dyn FileSystem> = Arc::new(RealFiles);
-        Ok(DataDir::open(files, &config.data_dir, Arc::clone(clock))?)
-    }
+/// Everything but the log: the view first, since the log asks it for heads.
+pub(super) struct Opening {
+    pub(super) data_dir: Arc<DataDir>,
+    pub(super) observer: Arc<dyn CommitObserver>,
+    view: Arc<SledView>,
+    lag: Arc<RelayLag>,
+}
 
-    /// The view first, since the log asks it for heads; then the view catches up with the log.
-    pub(super) async fn open(
+impl Opening {
+    pub(super) fn new(
         config: &Config,
         data_dir: DataDir,
         metrics: Arc<LogMetrics>,
         tracer: Tracer,
-    ) -> anyhow::Result<Storage> {
+    ) -> anyhow::Result<Opening> {
         let data_dir = Arc::new(data_dir);
         let view = SledView::open(
             options::view(config),
@@ -104,23 +105,45 @@ impl Storage {
             metrics,
             tracer,
         });
-        let log = FileLog::open(options::log(config), &data_dir, observer)
-            .context("the commit log cannot be opened")?;
-        let log = Arc::new(log);
-        let position = view.catch_up(log.as_ref()).await?;
-        tracing::info!(position = position.0, "the current view is up to date");
-        Ok(Storage {
+        Ok(Opening {
             data_dir,
-            log,
+            observer,
             view,
             lag,
         })
     }
 
+    pub(super) async fn in_files(self, config: &Config) -> anyhow::Result<Storage> {
+        let observer = Arc::clone(&self.observer);
+        let log = FileLog::open(options::log(config), &self.data_dir, observer)
+            .context("the commit log cannot be opened")?;
+        self.with(Arc::new(log)).await
+    }
+
+    /// The view catches up with the log.
+    pub(super) async fn with(self, log: Arc<dyn CommitLog>) -> anyhow::Result<Storage> {
+        let position = self.view.catch_up(log.as_ref()).await?;
+        tracing::info!(position = position.0, "the current view is up to date");
+        Ok(Storage {
+            data_dir: self.data_dir,
+            log,
+            view: self.view,
+            lag: self.lag,
+        })
+    }
+}
+
+impl Storage {
+    /// The directory, which is this process's from here on.
+    pub(super) fn directory(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<DataDir> {
+        let files: Arc<dyn FileSystem> = Arc::new(RealFiles);
+        Ok(DataDir::open(files, &config.data_dir, Arc::clone(clock))?)
+    }
+
     /// What an actor needs of it.
     pub(super) fn ports(&self, config: &Config, clock: &Arc<dyn Clock>) -> EntityPorts {
         EntityPorts {
-            log: Arc::clone(&self.log) as _,
+            log: Arc::clone(&self.log),
             view: Arc::clone(&self.view) as _,
             clock: Arc::clone(clock),
             store_id: self.data_dir.store_id().into(),

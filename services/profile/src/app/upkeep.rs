@@ -3,46 +3,118 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use async_nats::Client;
 use futures::future::BoxFuture;
+use profile_messages::Position;
+use tokio::sync::watch;
 
+use super::cluster::ElectedRelay;
 use super::options;
 use super::storage::Storage;
 use crate::clock::Clock;
+use crate::commit_log::CommitLog;
 use crate::compaction::Compaction;
 use crate::config::Config;
-use crate::current_view::CurrentView as _;
+use crate::current_view::CurrentView;
 use crate::gateway::Shards;
-use crate::relay::{Relay, RelayHandle};
+use crate::relay::lag::RelayLag;
+use crate::relay::slots::SlotError;
+use crate::relay::{Relay, RelayCounts, RelayHandle, RelayOptions, RelayStatus};
 use crate::service::WriteGate;
 use crate::telemetry::metrics::UpkeepMetrics;
 use crate::telemetry::traces::Tracer;
 use crate::transport::nats::{NatsOptions, connect_as};
 
 /// The only publisher of events, on the connection that may do so.
-pub(super) async fn relay(
+pub(super) async fn relaying(
     config: &Config,
     storage: &Storage,
     nats: &NatsOptions,
     tracer: Tracer,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<RelayHandle> {
-    let client = connect_as(nats, &nats.egress, "relay").await?;
-    let started = Relay::start(
-        options::relay(config, &storage.data_dir, tracer),
-        Arc::clone(&storage.log) as _,
-        Arc::clone(&storage.view) as _,
-        client,
-        Arc::clone(clock),
-        Arc::clone(&storage.lag),
-    );
-    Ok(started.await?)
+) -> anyhow::Result<Relaying> {
+    Ok(Relaying {
+        options: options::relay(config, &storage.data_dir, tracer),
+        log: Arc::clone(&storage.log),
+        view: Arc::clone(&storage.view) as _,
+        client: connect_as(nats, &nats.egress, "relay").await?,
+        clock: Arc::clone(clock),
+        lag: Arc::clone(&storage.lag),
+    })
+}
+
+/// What a relay is started with, here once, by an elected node each time.
+pub(super) struct Relaying {
+    pub(super) options: RelayOptions,
+    pub(super) log: Arc<dyn CommitLog>,
+    pub(super) view: Arc<dyn CurrentView>,
+    pub(super) client: Client,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) lag: Arc<RelayLag>,
+}
+
+impl Relaying {
+    pub(super) async fn start(&self) -> Result<RelayHandle, SlotError> {
+        Relay::start(
+            self.options.clone(),
+            Arc::clone(&self.log),
+            Arc::clone(&self.view),
+            self.client.clone(),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.lag),
+        )
+        .await
+    }
+}
+
+/// The relay as the rest of the service sees it.
+pub(super) enum EventRelay {
+    Own(RelayHandle),
+    Elected(ElectedRelay),
+}
+
+impl EventRelay {
+    pub(super) fn watch(&self) -> watch::Receiver<RelayStatus> {
+        match self {
+            EventRelay::Own(relay) => relay.watch(),
+            EventRelay::Elected(relay) => relay.watch(),
+        }
+    }
+
+    pub(super) fn counts(&self) -> Arc<RelayCounts> {
+        match self {
+            EventRelay::Own(relay) => relay.counts(),
+            EventRelay::Elected(relay) => relay.counts(),
+        }
+    }
+
+    pub(super) fn watch_settled(&self) -> watch::Receiver<Option<Position>> {
+        match self {
+            EventRelay::Own(relay) => relay.watch_settled(),
+            EventRelay::Elected(relay) => relay.watch_settled(),
+        }
+    }
+
+    pub(super) fn watch_erased(&self) -> watch::Receiver<Position> {
+        match self {
+            EventRelay::Own(relay) => relay.watch_erased(),
+            EventRelay::Elected(relay) => relay.watch_erased(),
+        }
+    }
+
+    pub(super) async fn stop(self) {
+        match self {
+            EventRelay::Own(relay) => drop(relay.stop().await),
+            EventRelay::Elected(relay) => relay.stop().await,
+        }
+    }
 }
 
 /// What throws away what the log need not keep: never more than the relay and its eraser are done with.
 pub(super) fn compaction(
     config: &Config,
     storage: &Storage,
-    relay: &RelayHandle,
+    relay: &EventRelay,
     metrics: Arc<UpkeepMetrics>,
 ) -> Compaction {
     let view = Arc::clone(&storage.view);
@@ -55,7 +127,7 @@ pub(super) fn compaction(
     };
     Compaction {
         options: options::compaction(config),
-        log: Arc::clone(&storage.log) as _,
+        log: Arc::clone(&storage.log),
         view: Arc::clone(&storage.view) as _,
         cursor: relay.watch_settled(),
         erased_through: relay.watch_erased(),

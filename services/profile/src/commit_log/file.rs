@@ -14,7 +14,7 @@ mod frame;
 mod group;
 mod next_segment;
 mod reader;
-mod recent;
+pub(super) mod recent;
 mod recovery;
 mod scan;
 mod segment;

@@ -30,6 +30,54 @@ fn a_group_fits_a_segment(log: &LogConfig) -> Result<(), ValidationError> {
     Ok(())
 }
 
+/// `[commit_log]`: where a commit is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+#[validate(schema(function = "syncs_are_seen_or_confirmed"))]
+pub struct CommitLogConfig {
+    pub engine: LogEngine,
+    #[validate(range(min = 1, max = 5))]
+    pub replicas: usize,
+    pub reads: LogReads,
+    #[validate(length(max = 64), custom(function = "http_addresses"))]
+    pub monitoring_urls: Vec<String>,
+    pub sync_always_confirmed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogEngine {
+    /// In the data directory, for one process.
+    File,
+    /// In a stream of nats-server, for several nodes.
+    JetStream,
+}
+
+/// What a read of one of several nodes may answer from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogReads {
+    /// It asks the stream first whether another node was faster.
+    Newest,
+    /// This node's view, which may be behind by the way of a message.
+    Local,
+}
+
+fn syncs_are_seen_or_confirmed(log: &CommitLogConfig) -> Result<(), ValidationError> {
+    let is_known = log.sync_always_confirmed || !log.monitoring_urls.is_empty();
+    if log.engine == LogEngine::JetStream && !is_known {
+        return Err(problem::rule(
+            "with engine \"jetstream\" every nats-server must have `sync_interval: always`: name their \
+             monitoring in monitoring_urls, or set sync_always_confirmed",
+        ));
+    }
+    Ok(())
+}
+
+fn http_addresses(urls: &[String]) -> Result<(), ValidationError> {
+    urls.iter().try_for_each(|url| an_http_address(url))
+}
+
 /// `[compaction]`: what the log keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]

@@ -21,6 +21,7 @@ const MAGIC: &[u8; 8] = b"PROFSTOR";
 const FORMAT: u32 = 1;
 const CHECKED_BYTES: usize = BYTES - 4;
 
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct StoreFile {
     pub(crate) store_id: String,
     pub(crate) epoch: u32,
@@ -29,7 +30,7 @@ pub(crate) struct StoreFile {
 }
 
 impl StoreFile {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(BYTES);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&FORMAT.to_le_bytes());
@@ -43,7 +44,7 @@ impl StoreFile {
         out
     }
 
-    pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<StoreFile, DataDirError> {
+    pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<StoreFile, DataDirError> {
         let damaged = |what| DataDirError::Damaged {
             path: path.to_owned(),
             what,

@@ -50,6 +50,11 @@ impl RelayLag {
         self.lock().marks.front().map(|(_, at)| *at)
     }
 
+    /// The stream has all, or nearly: another node sees to it. What is committed from here on is counted.
+    pub fn forget(&self) {
+        *self.lock() = Inner::default();
+    }
+
     pub fn bytes(&self) -> u64 {
         let inner = self.lock();
         inner.committed_bytes.saturating_sub(inner.acked_bytes)

@@ -16,6 +16,8 @@ pub enum RelayState {
     Running,
     /// Sending again what the stream lost.
     Refilling,
+    /// Another node relays; this one would, were it gone.
+    Standby,
     /// Trying again for ever; why, for people.
     Waiting(String),
     /// For good: somebody has to look. The process should end with it.
@@ -88,6 +90,7 @@ fn confirmed(status: &RelayStatus) -> Option<Position> {
     match status.state {
         RelayState::Running | RelayState::Refilling => Some(status.acked),
         RelayState::Starting
+        | RelayState::Standby
         | RelayState::Waiting(_)
         | RelayState::Stopped(_)
         | RelayState::Closed => None,
@@ -101,6 +104,7 @@ fn settled_at(written: Option<Position>, status: &RelayStatus) -> Option<Positio
         RelayState::Running => written.map(|written| written.min(status.acked)),
         RelayState::Starting
         | RelayState::Refilling
+        | RelayState::Standby
         | RelayState::Waiting(_)
         | RelayState::Stopped(_)
         | RelayState::Closed => None,
@@ -112,6 +116,7 @@ impl Progress {
         written: watch::Receiver<Option<Position>>,
         durable: watch::Receiver<Position>,
         lag: Arc<RelayLag>,
+        counts: Arc<RelayCounts>,
     ) -> Progress {
         let cursor = *written.borrow();
         let status = RelayStatus {
@@ -121,7 +126,7 @@ impl Progress {
             state: RelayState::Starting,
         };
         Progress {
-            counts: Arc::default(),
+            counts,
             status: watch::Sender::new(status),
             highest: watch::Sender::new(cursor),
             written,

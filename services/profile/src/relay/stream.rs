@@ -1,13 +1,13 @@
 //! The event stream as the relay sees it: a small port, so that the relay can be tested against a
 //! model of it. The adapter for NATS is [`jetstream::JetStreamEvents`].
 
-mod inbox;
 pub mod jetstream;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 
 use super::message::EventMessage;
+use crate::jetstream::Unanswered;
 
 /// Where the stream stands. `first` is `last + 1` when it holds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,16 @@ pub enum StreamError {
     /// The stream is not ours to write to; trying again changes nothing.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<Unanswered> for StreamError {
+    fn from(unanswered: Unanswered) -> StreamError {
+        let text = unanswered.to_string();
+        match unanswered {
+            Unanswered::NoResponders => StreamError::Surprise(text),
+            Unanswered::NotSent(_) | Unanswered::Unheard(_) => StreamError::Unavailable(text),
+        }
+    }
 }
 
 /// What became of a message that was to be erased.

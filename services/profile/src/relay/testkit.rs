@@ -57,6 +57,7 @@ impl Relay {
             slots: ports.slots,
             erase_settle: ports.erase_settle,
             store_id: ports.store_id,
+            counts: Arc::default(),
             window_messages_max: ports.window_messages_max,
             lag: ports.lag,
         })

@@ -168,6 +168,7 @@ async fn relay(stream: BadStream, failing_reads: usize, hangs: bool) -> RelayHan
         store_id: "s-1".to_owned(),
         window_messages_max: 16,
         lag: Arc::default(),
+        counts: Arc::default(),
     };
     start(parts).await.unwrap()
 }

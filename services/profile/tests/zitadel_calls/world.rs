@@ -11,7 +11,7 @@ use profile::auth::{AuthError, Authenticator};
 use profile::clock::{Clock, SystemClock};
 use profile::commit_log::memory::MemoryLog;
 use profile::commit_log::{Commit, CommitLog, CommitObserver, Head};
-use profile::config::{Config, IssuerConfig, TokenAlgorithm};
+use profile::config::{Config, IssuerConfig, LogReads, TokenAlgorithm};
 use profile::current_view::CurrentView;
 use profile::current_view::memory::MemoryView;
 use profile::data_dir::DataDir;
@@ -330,6 +330,7 @@ fn read_options() -> ReadOptions {
         page_bytes_max: 64 * 1024,
         concurrent_pages_max: 2,
         concurrent_waits_max: 2,
+        log: LogReads::Newest,
     }
 }
 

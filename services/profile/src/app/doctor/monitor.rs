@@ -69,6 +69,13 @@ fn unreachable(url: &str, why: &str) -> Finding {
     Finding::error("nats-monitor", format!("{url}: {why}"), mend)
 }
 
+/// Whether a nats-server syncs before it acknowledges.
+pub(in crate::app) async fn syncs_always(url: &str) -> Result<bool, String> {
+    let told = get::<Jsz>(url, "/jsz?config=1").await?;
+    let config = told.config.ok_or("JetStream is not enabled there")?;
+    Ok(config.sync_always)
+}
+
 fn clock(varz: &Varz) -> Option<Finding> {
     let Ok(theirs) = profile_messages::Timestamp::parse(&varz.now) else {
         return Some(Finding::unchecked(

@@ -14,7 +14,7 @@ const RECORDS_MAX: usize = 8_192;
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<Tail>);
+pub(in crate::commit_log) struct Recent(Mutex<Tail>);
 
 /// Records of positions that follow one another, oldest first.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ struct Kept {
 
 impl Recent {
     /// Takes the records of a group that is on disk, with the bytes of each.
-    pub(super) fn keep(&self, group: &[Arc<Record>], bytes: &[usize]) {
+    pub(in crate::commit_log) fn keep(&self, group: &[Arc<Record>], bytes: &[usize]) {
         let mut tail = self.lock();
         for (record, &bytes) in group.iter().zip(bytes) {
             let record = Arc::clone(record);
@@ -45,7 +45,7 @@ impl Recent {
     }
 
     /// What follows `after`, up to `to`; `None` when the next one is not here.
-    pub(super) fn between(
+    pub(in crate::commit_log) fn between(
         &self,
         after: Position,
         to: Position,
@@ -64,7 +64,7 @@ impl Recent {
     }
 
     /// Compaction may have thrown away what was kept here.
-    pub(super) fn forget_through(&self, last: Position) {
+    pub(in crate::commit_log) fn forget_through(&self, last: Position) {
         let mut tail = self.lock();
         let is_old = |tail: &Tail| {
             let first = tail.records.front();

@@ -76,6 +76,7 @@ impl World {
             store_id: "s-1".to_owned(),
             window_messages_max: 16,
             lag: self.lag.clone(),
+            counts: Arc::default(),
         };
         start(parts).await.unwrap()
     }

@@ -22,13 +22,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::inbox::{Inbox, NO_RESPONDERS, unavailable};
 use super::{Ack, AckFuture, Erasure, EventStream, READ_MESSAGES_MAX, StreamError, StreamState};
+use crate::jetstream::{Api, Unanswered};
 use crate::relay::message::{EventMessage, WITHHELD};
 pub use config::{METADATA_EPOCH, METADATA_STORE_ID};
 
 /// The oldest nats-server that can hold the stream: metadata and `first_seq` came with it.
-const SERVER_MIN: (i64, i64, i64) = (2, 10, 0);
+const SERVER_MIN: (i64, i64) = (2, 10);
 /// Reads that are under way at a time.
 const READS_IN_FLIGHT_MAX: usize = 64;
 
@@ -64,8 +64,7 @@ impl Default for StreamOptions {
 /// PROFILE_EVENTS on a nats-server. Every read and every look asks the stream's leader.
 #[derive(Debug)]
 pub struct JetStreamEvents {
-    client: Client,
-    inbox: Inbox,
+    api: Api,
     options: StreamOptions,
     store_id: String,
     epoch: u32,
@@ -93,8 +92,7 @@ struct Deleted {
 impl JetStreamEvents {
     pub fn new(client: Client, options: StreamOptions, store_id: &str, epoch: u32) -> Self {
         JetStreamEvents {
-            inbox: Inbox::new(client.clone(), options.ack_timeout),
-            client,
+            api: Api::new(client, &options.api_prefix, options.ack_timeout),
             options,
             store_id: store_id.to_owned(),
             epoch,
@@ -130,24 +128,11 @@ impl JetStreamEvents {
         call: &str,
         body: &impl Serialize,
     ) -> Result<Result<T, async_nats::jetstream::Error>, StreamError> {
-        let subject = format!("{}.{call}", self.options.api_prefix);
-        let body = serde_json::to_vec(body).map_err(|error| unavailable(&error.to_string()))?;
-        let reply = self
-            .inbox
-            .send(subject, HeaderMap::new(), body.into())
-            .await?;
-        let reply = reply.await.map_err(|error| match error {
-            StreamError::Surprise(text) if text == NO_RESPONDERS => no_jetstream(),
-            StreamError::Surprise(_)
-            | StreamError::Unavailable(_)
-            | StreamError::Unsupported(_)
-            | StreamError::Refused(_) => error,
-        })?;
-        match serde_json::from_slice(&reply.payload) {
-            Ok(Response::Ok(value)) => Ok(Ok(value)),
-            Ok(Response::Err { error }) => Ok(Err(error)),
-            Err(error) => Err(unavailable(&format!("{call}: not an answer: {error}"))),
-        }
+        let answer = self.api.call(call, body).await;
+        answer.map_err(|unanswered| match unanswered {
+            Unanswered::NoResponders => no_jetstream(),
+            Unanswered::NotSent(_) | Unanswered::Unheard(_) => unanswered.into(),
+        })
     }
 
     /// Limits that the server does not take now leave a stream that is ours all the same: the events
@@ -181,17 +166,12 @@ impl JetStreamEvents {
     }
 
     fn check_server(&self) -> Result<(), StreamError> {
-        let (major, minor, patch) = SERVER_MIN;
-        let Some(info) = self.client.try_server_info() else {
-            return Err(unavailable("not connected to NATS"));
-        };
-        if self.client.is_server_compatible(major, minor, patch) {
-            return Ok(());
-        }
-        Err(StreamError::Unsupported(format!(
-            "nats-server {} cannot hold the event stream: run {major}.{minor} or newer",
-            info.version
-        )))
+        let (major, minor) = SERVER_MIN;
+        self.api.check_server(SERVER_MIN)?.map_err(|version| {
+            StreamError::Unsupported(format!(
+                "nats-server {version} cannot hold the event stream: run {major}.{minor} or newer"
+            ))
+        })
     }
 }
 
@@ -257,7 +237,7 @@ impl EventStream for JetStreamEvents {
     ) -> Result<AckFuture, StreamError> {
         let headers = headers(&message, expected_last);
         let reply = self
-            .inbox
+            .api
             .send(message.subject, headers, message.payload)
             .await?;
         Ok(Box::pin(async move { ack(&reply.await?.payload) }))
@@ -382,6 +362,10 @@ fn api_error(what: &str, error: &async_nats::jetstream::Error) -> StreamError {
         code if PERMANENT.contains(&code) => StreamError::Refused(text),
         _ => StreamError::Unavailable(text),
     }
+}
+
+fn unavailable(why: &str) -> StreamError {
+    StreamError::Unavailable(why.to_owned())
 }
 
 fn no_jetstream() -> StreamError {

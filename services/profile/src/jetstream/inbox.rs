@@ -18,16 +18,16 @@ use tokio::sync::{OnceCell, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::StreamError;
+use super::Unanswered;
 
 /// How often it is seen which replies are overdue, and whether the connection is still the one that a
 /// request was sent on. One timer for all of them: two for each took a tenth of the relay's time.
 const LOOK: Duration = Duration::from_millis(50);
 
-pub(super) type ReplyFuture = BoxFuture<'static, Reply>;
+pub(crate) type ReplyFuture = BoxFuture<'static, Reply>;
 
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     client: Client,
     /// From the moment of sending until the reply, and for the sending itself.
     timeout: Duration,
@@ -42,7 +42,7 @@ struct Opened {
     reader: AbortHandle,
 }
 
-type Reply = Result<Message, StreamError>;
+type Reply = Result<Message, Unanswered>;
 
 #[derive(Debug, Default)]
 struct Waiting(Mutex<HashMap<u64, Awaited>>);
@@ -85,7 +85,7 @@ impl Waiting {
             } else {
                 "the connection was lost"
             };
-            let _ = awaited.reply.send(Err(unavailable(why)));
+            let _ = awaited.reply.send(Err(unheard(why)));
         }
     }
 }
@@ -109,7 +109,7 @@ impl Drop for Opened {
 }
 
 impl Inbox {
-    pub(super) fn new(client: Client, timeout: Duration) -> Inbox {
+    pub(crate) fn new(client: Client, timeout: Duration) -> Inbox {
         Inbox {
             client,
             timeout,
@@ -117,20 +117,19 @@ impl Inbox {
         }
     }
 
-    /// Sends a request, in the order of the calls, and returns what its reply will be. A reply with
-    /// the status "no responders" is a [`StreamError::Surprise`].
+    /// Sends a request, in the order of the calls, and returns what its reply will be.
     ///
     /// # Errors
-    /// [`StreamError::Unavailable`] when the connection is down or its queue does not move.
-    pub(super) async fn send(
+    /// [`Unanswered::NotSent`] when the connection is down or its queue does not move.
+    pub(crate) async fn send(
         &self,
         subject: String,
         headers: HeaderMap,
         payload: Bytes,
-    ) -> Result<ReplyFuture, StreamError> {
+    ) -> Result<ReplyFuture, Unanswered> {
         // Nothing is queued for a connection that is down: it would arrive late, and pile up.
         if self.client.connection_state() != State::Connected {
-            return Err(unavailable("not connected to NATS"));
+            return Err(not_sent("not connected to NATS"));
         }
         let connection = self.connections();
         let opened = self.opened.get_or_try_init(|| self.open()).await?;
@@ -152,14 +151,14 @@ impl Inbox {
             .publish_with_reply_and_headers(subject, inbox, headers, payload);
         tokio::time::timeout(self.timeout, sent)
             .await
-            .map_err(|_| unavailable("the connection's queue does not move"))?
-            .map_err(|error| unavailable(&error.to_string()))?;
+            .map_err(|_| not_sent("the connection's queue does not move"))?
+            .map_err(|error| not_sent(&error.to_string()))?;
         Ok(Box::pin(async move {
             let _entry = entry;
-            let closed = || unavailable("the connection is closed");
+            let closed = || unheard("the connection is closed");
             let reply = reply.await.map_err(|_| closed())??;
             if reply.status == Some(async_nats::StatusCode::NO_RESPONDERS) {
-                return Err(StreamError::Surprise(NO_RESPONDERS.to_owned()));
+                return Err(Unanswered::NoResponders);
             }
             Ok(reply)
         }))
@@ -169,13 +168,13 @@ impl Inbox {
         connections(&self.client)
     }
 
-    async fn open(&self) -> Result<Opened, StreamError> {
+    async fn open(&self) -> Result<Opened, Unanswered> {
         let prefix = self.client.new_inbox();
         let subscriber = self
             .client
             .subscribe(format!("{prefix}.*"))
             .await
-            .map_err(|error| unavailable(&error.to_string()))?;
+            .map_err(|error| not_sent(&error.to_string()))?;
         let waiting = Arc::new(Waiting::default());
         let task = deliver(self.client.clone(), subscriber, waiting.clone());
         let reader = tokio::spawn(task).abort_handle();
@@ -188,10 +187,12 @@ impl Inbox {
     }
 }
 
-pub(super) const NO_RESPONDERS: &str = "nobody answers on the subject";
+fn not_sent(why: &str) -> Unanswered {
+    Unanswered::NotSent(why.to_owned())
+}
 
-pub(super) fn unavailable(why: &str) -> StreamError {
-    StreamError::Unavailable(why.to_owned())
+fn unheard(why: &str) -> Unanswered {
+    Unanswered::Unheard(why.to_owned())
 }
 
 fn connections(client: &Client) -> u64 {

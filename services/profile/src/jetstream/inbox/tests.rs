@@ -100,7 +100,7 @@ async fn growth<F: Future<Output = bool>>(requests: u64, one: impl Fn() -> F) ->
 
 #[tokio::test]
 async fn a_request_that_timed_out_leaves_nothing_behind() {
-    if !is_alone("relay::stream::inbox::tests::a_request_that_timed_out_leaves_nothing_behind") {
+    if !is_alone("jetstream::inbox::tests::a_request_that_timed_out_leaves_nothing_behind") {
         return;
     }
     let inbox = Inbox::new(silent_bus().await, TIMEOUT);
@@ -113,7 +113,7 @@ async fn a_request_that_timed_out_leaves_nothing_behind() {
         let Ok(reply) = sent else {
             return false;
         };
-        assert_eq!(reply.await.unwrap_err(), unavailable("no answer in time"));
+        assert_eq!(reply.await.unwrap_err(), unheard("no answer in time"));
         true
     });
     let each = each.await;
@@ -127,7 +127,7 @@ async fn a_request_that_timed_out_leaves_nothing_behind() {
 #[tokio::test]
 async fn async_nats_keeps_an_entry_for_every_request_that_timed_out() {
     if !is_alone(
-        "relay::stream::inbox::tests::async_nats_keeps_an_entry_for_every_request_that_timed_out",
+        "jetstream::inbox::tests::async_nats_keeps_an_entry_for_every_request_that_timed_out",
     ) {
         return;
     }
