@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
+.PHONY: help run test lint fmt deny sim powercut crash load compose-test import-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -41,6 +41,11 @@ crash: ## kill -9 of the real process, 1000 times at random (ROUNDS=N) and 20 at
 load: ## 100,000 users from 64 clients against a release build (LOAD_USERS=N)
 	cargo build --release --locked --bins
 	LOAD_USERS=$${LOAD_USERS:-100000} cargo test --release --locked -p profile-tests --test load -- --nocapture
+
+import-test: ## an import of 1,000,000 users that is killed seven times, and the service under it three times (USERS=N)
+	cargo build --profile checks --locked --bins
+	IMPORT_USERS=$${USERS:-1000000} \
+		cargo test --profile checks --locked -p profile-tests --test it an_import_that_is_killed -- --nocapture
 
 compose-test: ## the shipped docker-compose.yml: a kill -9 of the service in between, and every query in its Prometheus (MONITORING=0)
 	@tools/compose-test.sh

@@ -22,13 +22,12 @@ async fn backups_under_load_hold_everything_acknowledged_before_they_began() {
     for number in 0..BACKUPS {
         load.goes_on().await;
         acked.push(load.acked());
-        let done = world.profiled(&[
-            "backup",
-            "--data",
-            "data",
-            "--to",
-            &format!("backup-{number}"),
-        ]);
+        let to = format!("backup-{number}");
+        let arguments = ["backup", "--data", "data", "--to", &to];
+        let done = match number % 2 {
+            0 => world.profiled(&arguments),
+            _ => world.profilectl(&arguments),
+        };
         assert!(done.stdout.contains("read back and right"), "{done:?}");
         done.without_values();
     }
@@ -45,7 +44,10 @@ async fn backups_under_load_hold_everything_acknowledged_before_they_began() {
             &data,
             "--without-stream",
         ];
-        world.profiled(&arguments).without_values();
+        match number % 2 {
+            0 => world.profiled(&arguments).without_values(),
+            _ => world.profilectl(&arguments).without_values(),
+        }
         let restored = logs::records(&world.path(&data));
         logs::assert_without_gaps(&restored);
         logs::assert_holds(&restored, acked);
@@ -65,6 +67,12 @@ async fn backups_under_load_hold_everything_acknowledged_before_they_began() {
             .unwrap();
         assert!(now >= *version, "{got}");
     }
+    // What is changed from now on belongs to the next epoch.
+    let (user, _) = acked[BACKUPS - 1].first_key_value().unwrap();
+    let patch = json!({"userId": user, "nickName": "Newest"});
+    let done = other.caller.call("patch", patch).await.ok();
+    let version = done["details"]["sequence"].as_str().unwrap();
+    other.events_through(&format!("{user}/2.{version}")).await;
 }
 
 async fn changes_after_the_backup(world: &World) {
@@ -113,7 +121,10 @@ async fn with_values_in_the_events_nothing_is_lost_but_contact_data_and_keys() {
             before.push(world.get(user).await);
         }
         world.lose_data();
-        let restored = world.profiled_with_config(&RESTORE);
+        let restored = match payload {
+            "full" => world.profilectl(&[&RESTORE[..], &["--config", "profiled.toml"]].concat()),
+            _ => world.profiled_with_config(&RESTORE),
+        };
         restored.without_values();
         let users = restored.users();
         assert_eq!(
@@ -237,6 +248,11 @@ async fn what_cannot_be_done_is_refused_with_advice() {
     assert!(error.contains("no file BACKUP"), "{error}");
     let error = world.refused(&RESTORE);
     assert!(error.contains("--without-stream"), "{error}");
+    let error = world.profilectl_refuses(&backup("data", "backup"));
+    assert!(error.contains("name a new or empty directory"), "{error}");
+    assert!(error.ends_with("error: there is no backup\n"), "{error}");
+    let error = world.profilectl_refuses(&restore("keys", "new"));
+    assert!(error.contains("no file BACKUP"), "{error}");
 
     world.service.kill();
     let segment = world.path("data").join("log/00000000000000000001.seg");

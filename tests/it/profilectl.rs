@@ -1,6 +1,10 @@
 //! `profilectl`, the program itself, against the real service.
 
+mod export;
 mod import;
+mod revert;
+mod tls;
+mod watch;
 
 use std::process::{Command, Output};
 
@@ -53,7 +57,10 @@ fn profilectl(server: &NatsServer, token: &str, arguments: &[&str]) -> Output {
 }
 
 fn command(server: &NatsServer, token: &str) -> Command {
-    let user = NatsUser::Requester;
+    command_of(NatsUser::Requester, server, token)
+}
+
+fn command_of(user: NatsUser, server: &NatsServer, token: &str) -> Command {
     let mut command = Command::new(binary("profilectl"));
     command
         .env_clear()

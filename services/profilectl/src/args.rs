@@ -1,6 +1,10 @@
 //! The command line: connection and format for all commands, and the commands.
 
+mod events;
 mod fields;
+mod global;
+mod installation;
+mod transfer;
 mod values;
 
 use std::path::PathBuf;
@@ -10,8 +14,12 @@ use clap::{Args, Parser, Subcommand};
 use profile_messages::envelope::DEADLINE_MS_MAX;
 use profile_messages::query::PAGE_ROWS_MAX;
 
+pub(crate) use events::{ReplayArgs, WatchArgs};
 pub(crate) use fields::{ClearableField, CreateArgs, FieldArgs, FileArg, PatchArgs, UpdateArgs};
-pub(crate) use values::{RoleGrant, Secret, duration};
+pub(crate) use global::{Format, Global};
+pub(crate) use installation::{BackupArgs, CompletionsArgs, DoctorArgs, InitArgs, RestoreArgs};
+pub(crate) use transfer::{ExportArgs, ImportArgs};
+pub(crate) use values::{RoleGrant, duration};
 
 use crate::exit;
 
@@ -25,67 +33,6 @@ pub(crate) struct Cli {
     pub(crate) action: Action,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every command")]
-pub(crate) struct Global {
-    /// Address of the NATS server; several are separated by commas
-    #[arg(long, global = true, env = "NATS_URL", value_name = "URL")]
-    #[arg(default_value = "nats://127.0.0.1:4222")]
-    pub(crate) server: String,
-    /// NATS user
-    #[arg(long, global = true, env = "PROFILECTL_NATS_USER", value_name = "NAME")]
-    pub(crate) user: Option<String>,
-    /// Password of the NATS user; better given in the environment
-    #[arg(
-        long,
-        global = true,
-        env = "PROFILECTL_NATS_PASSWORD",
-        hide_env_values = true
-    )]
-    pub(crate) password: Option<Secret>,
-    /// File of NATS credentials (JWT and seed)
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "nkey")]
-    pub(crate) creds: Option<PathBuf>,
-    /// File of an NKey seed
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) nkey: Option<PathBuf>,
-    /// Where replies go [default: _INBOX.<user> with --user, else _INBOX]
-    #[arg(long, global = true, value_name = "PREFIX")]
-    pub(crate) inbox_prefix: Option<String>,
-    /// Bearer token; better given in the environment or a file
-    #[arg(long, global = true, env = "PROFILE_TOKEN", hide_env_values = true)]
-    pub(crate) token: Option<Secret>,
-    /// File with the bearer token; goes before --token and PROFILE_TOKEN
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-    /// Organization: the context of a request, the filter of watch, the claim of a minted token
-    #[arg(long, global = true, value_name = "ORG")]
-    pub(crate) org: Option<String>,
-    /// How long to wait for an answer, e.g. 500ms, 5s, 1m
-    #[arg(long, global = true, default_value = "10s", value_parser = duration)]
-    pub(crate) timeout: Duration,
-    /// Print bodies as the service sends them: replies to stdout, errors to stderr
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-}
-
-/// What is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    Human,
-    Json,
-}
-
-impl Global {
-    pub(crate) fn format(&self) -> Format {
-        if self.json {
-            Format::Json
-        } else {
-            Format::Human
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// Create a human user with a profile
@@ -96,6 +43,12 @@ pub(crate) enum Action {
     /// the body). Run again after it was stopped or killed, it goes on where it was: no line is done twice.
     /// Tokens run out: with --token-file a newer one can be put in place while it runs.
     Import(ImportArgs),
+    /// Write every user of the organization to a file of JSON lines, which import reads
+    ///
+    /// Needs the permission user.read. Run again after it was stopped or killed, it goes on where it was. Users
+    /// that were changed meanwhile are read again at the end, for which it needs events.read: then everybody
+    /// is in the file once. Ids and contact data go with the profile; history and versions do not.
+    Export(ExportArgs),
     /// Show a profile
     Get(GetArgs),
     /// Replace all six profile fields
@@ -117,6 +70,9 @@ pub(crate) enum Action {
     /// Remove a user for ever; the id is never used again
     Remove(RemoveArgs),
     /// Print change events, one a line
+    ///
+    /// From the event stream; what it no longer holds of what was asked for is read from the log, which needs
+    /// a token with the permission events.read. What is kept nowhere is said on stderr.
     Watch(WatchArgs),
     /// Print the events after a position of the log, one a line, also those that the stream no longer
     /// holds
@@ -133,6 +89,16 @@ pub(crate) enum Action {
     /// To be run where the service runs: it reads the configuration, the data directory and the bus as
     /// profiled does, and changes nothing. Exit code 1 when something must be mended.
     Doctor(DoctorArgs),
+    /// Copy a data directory, whose service may be running, and read the copy back
+    ///
+    /// To be run where the service runs. Everything that was acknowledged before it began is in it. It holds
+    /// personal data and the store's secret: keep it encrypted.
+    Backup(BackupArgs),
+    /// Make a data directory from a backup, in a new epoch of the store, and from the event stream
+    ///
+    /// To be run where the service will run, which must be stopped. Prints the users of whom something may be
+    /// older.
+    Restore(RestoreArgs),
     /// Write a configuration file for the service, with every option and what it is for
     Init(InitArgs),
     /// Print the completions of a shell, e.g. source <(profilectl completions bash)
@@ -170,55 +136,6 @@ impl SchemaPart {
         SchemaPart::JsonSchemas,
         SchemaPart::Protos,
     ];
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct InitArgs {
-    /// Where it is written; a file that is there stays as it is
-    #[arg(long, value_name = "FILE", default_value = "profiled.toml")]
-    pub(crate) out: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CompletionsArgs {
-    pub(crate) shell: clap_complete::Shell,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DoctorArgs {
-    /// The service's configuration file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// The HTTP monitoring of nats-server: its clock, and when it syncs
-    #[arg(long, value_name = "URL")]
-    pub(crate) nats_monitor: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
-    /// JSON lines; - is standard input
-    pub(crate) file: PathBuf,
-    /// Where the result of every line is written, and read by the next run [default: <FILE>.results]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) results: Option<PathBuf>,
-    /// Requests under way at the same time
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = in_flight)]
-    pub(crate) in_flight: usize,
-    /// Show how far it is also where stderr is no terminal
-    #[arg(long)]
-    pub(crate) progress: bool,
-    /// End with an error also when a user existed before
-    #[arg(long)]
-    pub(crate) fail_on_existing: bool,
-}
-
-const IN_FLIGHT_MAX: u16 = 1_024;
-
-fn in_flight(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 1..=IN_FLIGHT_MAX) => Ok(usize::from(number)),
-        Ok(_) | Err(_) => Err(format!("a number from 1 to {IN_FLIGHT_MAX}")),
-    }
 }
 
 /// Whose profile.
@@ -311,35 +228,6 @@ pub(crate) struct RemoveArgs {
     pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) write: WriteArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct WatchArgs {
-    /// Only this user [default: all]
-    #[arg(value_name = "USER_ID")]
-    pub(crate) user_id: Option<String>,
-    /// Events kept in the stream from this position of the log on, then live ones
-    #[arg(long, value_name = "POSITION", conflicts_with = "all")]
-    pub(crate) from_position: Option<u64>,
-    /// All events kept in the stream, then live ones
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// End after this many events [default: end on ctrl-c]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReplayArgs {
-    /// Events after this position of the log; 0 is its beginning
-    #[arg(long, value_name = "POSITION", default_value_t = 0)]
-    pub(crate) after: u64,
-    /// Changes read from the log for one page; those of other organizations count, but are not shown
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=PAGE_ROWS_MAX))]
-    pub(crate) limit: Option<u64>,
-    /// Page through to the end of the log
-    #[arg(long)]
-    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -38,7 +38,7 @@ pub(crate) struct Connection {
 /// No connection, refused credentials, or credential files that cannot be read.
 pub(crate) async fn connect(global: &Global) -> Result<Connection, Failure> {
     let (sender, notices) = mpsc::channel(NOTICES_MAX);
-    let mut options = credentials(ConnectOptions::new(), global)
+    let mut options = credentials(secured(ConnectOptions::new(), global)?, global)
         .await?
         .name("profilectl")
         .connection_timeout(global.timeout)
@@ -219,6 +219,23 @@ fn status_of_headers(http: &str, text: Option<String>) -> Status {
         message: text.unwrap_or_else(|| format!("error {http}")),
         details: Vec::new(),
     }
+}
+
+/// Whoever names a certificate does not want to be talked out of TLS by a server without it.
+fn secured(mut options: ConnectOptions, global: &Global) -> Result<ConnectOptions, Failure> {
+    let files = [&global.ca_file, &global.cert_file, &global.key_file];
+    for path in files.into_iter().flatten() {
+        std::fs::read(path)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
+        options = options.require_tls(true);
+    }
+    if let Some(authorities) = &global.ca_file {
+        options = options.add_root_certificates(authorities.clone());
+    }
+    if let (Some(certificate), Some(key)) = (&global.cert_file, &global.key_file) {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    Ok(options)
 }
 
 async fn credentials(

@@ -6,7 +6,6 @@
 //! service has forgotten the key, is told as `existed`.
 
 mod line;
-mod progress;
 mod results;
 
 use std::fs::File;
@@ -21,11 +20,11 @@ use profile_messages::reply::CommandReply;
 use profile_messages::subject::Operation;
 
 use self::line::{Line, Lines};
-use self::progress::Progress;
 use self::results::{Identity, LineResult, Outcome, Results};
 use crate::args::{Global, ImportArgs, WriteArgs};
 use crate::client;
 use crate::failure::Failure;
+use crate::progress::{Progress, Unit};
 use crate::{output, request};
 
 /// Attempts of one line before the run ends; what it is then is for the next run to find out.
@@ -58,7 +57,7 @@ pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<(), Fai
     if done > 0 {
         output::note(&format!("goes on after line {done} of {}", path.display()));
     }
-    let mut progress = Progress::new(bytes, args.progress);
+    let mut progress = Progress::new(Unit::Bytes, bytes, args.progress);
     let connection = client::connect(global).await?;
     let todo = std::iter::once(Ok(first)).chain(lines);
     let todo = todo.skip(usize::try_from(done).unwrap_or(usize::MAX));

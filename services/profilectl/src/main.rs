@@ -4,18 +4,24 @@
 //! per family of commands, and what is printed.
 
 mod args;
+mod backup;
+mod beside;
 mod body;
+mod caller;
 mod client;
 mod clock;
 mod commands;
 mod doctor;
 mod exit;
+mod export;
 mod failure;
 mod import;
 mod output;
+mod progress;
 mod queries;
 mod replay;
 mod request;
+mod retry;
 mod revert;
 mod schema;
 mod setup;
@@ -48,6 +54,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Action::Patch(patch) => commands::patch(global, patch).await,
         Action::Remove(remove) => commands::remove(global, remove).await,
         Action::Import(args) => import::import(global, args).await,
+        Action::Export(args) => export::export(global, args).await,
         Action::Get(get) => queries::get(global, get).await,
         Action::History(history) => queries::history(global, history).await,
         Action::Revert(args) => revert::revert(global, args).await,
@@ -56,6 +63,8 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Action::Replay(replay) => replay::replay(global, replay).await,
         Action::Token(token) => token_command::run(global, token),
         Action::Doctor(args) => doctor::doctor(global, args),
+        Action::Backup(args) => backup::backup(args),
+        Action::Restore(args) => backup::restore(args),
         Action::Init(args) => setup::init(args),
         Action::Completions(args) => setup::completions(args),
         Action::Schema(args) => schema::schema(args),

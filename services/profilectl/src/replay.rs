@@ -39,8 +39,11 @@ pub(crate) async fn replay(global: &Global, args: &ReplayArgs) -> Result<(), Fai
     }
 }
 
-/// Asks for a page and prints it.
-async fn page(
+/// Asks for a page.
+///
+/// # Errors
+/// The service's error answer, no answer, a reply outside the contract.
+pub(crate) async fn ask(
     connection: &mut Connection,
     global: &Global,
     args: &ReplayArgs,
@@ -49,6 +52,17 @@ async fn page(
     let body = connection.ask(request(global, args, after)?).await?;
     let reply: ReplayReply = output::decode(&body)?;
     check(&reply, after)?;
+    Ok(reply)
+}
+
+/// Asks for a page and prints it.
+async fn page(
+    connection: &mut Connection,
+    global: &Global,
+    args: &ReplayArgs,
+    after: u64,
+) -> Result<ReplayReply, Failure> {
+    let reply = ask(connection, global, args, after).await?;
     for replayed in &reply.events {
         let event = Bytes::copy_from_slice(replayed.event.get().as_bytes());
         output::event(&event, Some(replayed.position), global.format())?;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::args::{Global, PageArgs, RevertArgs, WriteArgs};
 use crate::client::Connection;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::queries::Pages;
 use crate::request::{self, addressed, operation};
@@ -41,8 +42,18 @@ pub(crate) async fn revert(global: &Global, args: &RevertArgs) -> Result<(), Fai
     let updating = operation(&args.target, Operation::Update, Operation::MeUpdate);
     let addressed = addressed(updating, user_id, replacement(fields))?;
     let request = request::change(global, &write, addressed)?;
-    let reply = connection.ask(request).await?;
+    let reply = connection.ask(request).await.inspect_err(overtaken)?;
     output::command(&reply, global.format())
+}
+
+/// Says what a wrong version means here.
+fn overtaken(failure: &Failure) {
+    if failure.exit() == Exit::Aborted {
+        output::note(
+            "somebody changed the profile meanwhile: it stays as it is now. Look at its history, and revert \
+             again if it is still wanted",
+        );
+    }
 }
 
 /// The fields at the version asked for: undoes history back to it.

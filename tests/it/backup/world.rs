@@ -97,7 +97,11 @@ impl World {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary("profiled"));
+        self.command_of("profiled", arguments)
+    }
+
+    fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary(program));
         command.args(arguments).env_clear().stdin(Stdio::null());
         command.current_dir(self.path("."));
         command
@@ -127,6 +131,19 @@ impl World {
     #[track_caller]
     pub(super) fn profiled(&mut self, arguments: &[&str]) -> Printed {
         World::succeeds(self.command(arguments))
+    }
+
+    /// The same by the client, which leaves it to the service's program.
+    #[track_caller]
+    pub(super) fn profilectl(&mut self, arguments: &[&str]) -> Printed {
+        World::succeeds(self.command_of("profilectl", arguments))
+    }
+
+    #[track_caller]
+    pub(super) fn profilectl_refuses(&mut self, arguments: &[&str]) -> String {
+        let output = self.command_of("profilectl", arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
     }
 
     #[track_caller]

@@ -1,7 +1,7 @@
 //! `profilectl import`, killed and run again, against a service that is killed too.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
@@ -13,14 +13,17 @@ use profile_tests::nats_server::{NatsServer, NatsUser, ServerOptions};
 use profile_tests::service::Service;
 use profile_tests::temp_dir::TempDir;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{command, text};
 
-const USERS_DEFAULT: usize = 2_000;
+const USERS_DEFAULT: usize = 3_000;
 /// An import that ends too early sends no more events.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// In the results, the first line says whose they are.
 const HEAD_LINES: usize = 1;
+/// One without an id, one that breaks a rule, a blank one and one that is no JSON.
+const OTHER_LINES: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_is_killed_goes_on_where_it_stopped_and_does_no_line_twice() {
@@ -33,7 +36,7 @@ async fn an_import_that_is_killed_goes_on_where_it_stopped_and_does_no_line_twic
     let token = token(&service, &identity);
     let folder = TempDir::create();
     let input = folder.join("users.ndjson");
-    fs::write(&input, lines(users).join("\n")).expect("a folder of our own");
+    write_input(&input, users);
     let results = folder.join("users.ndjson.results");
     let run = Run {
         server: &server,
@@ -41,36 +44,40 @@ async fn an_import_that_is_killed_goes_on_where_it_stopped_and_does_no_line_twic
         input: &input,
     };
     let mut created = Created::of(&server).await;
+    let begun = Instant::now();
 
-    for fifth in 1..=2 {
+    // The import is killed, and killed beside the service, and the service alone.
+    for tenth in 1..=6 {
         let mut import = run.start();
-        created.until(users * fifth / 5).await;
+        created.until(users * tenth / 10).await;
+        if tenth % 3 == 0 {
+            service.kill();
+        }
         import.kill().expect("our own child");
         import.wait().expect("our own child");
-        let told = fs::read_to_string(&results).expect("results");
-        assert!(told.lines().count() < HEAD_LINES + users, "it was over");
+        if tenth % 3 == 0 {
+            service.start_again();
+        }
+        assert!(
+            lines_of(&results).count() < HEAD_LINES + users + OTHER_LINES,
+            "it was over"
+        );
     }
     let import = run.start();
-    created.until(users * 3 / 5).await;
+    created.until(users * 7 / 10).await;
     service.kill();
     service.start_again();
     let ended = import.wait_with_output().expect("our own child");
     assert_eq!(ended.status.code(), Some(1), "{}", text(&ended.stderr));
     let words = text(&ended.stderr);
     assert!(words.contains("goes on after line"), "{words}");
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{users} users in {seconds:.1} s, with 6 kills of the import and 3 of the service");
 
     every_line_has_its_result(&results, users);
     let owner = Caller::connect(&server, &service, &identity).await;
-    let listed = everyone(&owner).await;
-    let expected = (0..users).map(|number| (id(number), "1".to_owned()));
-    assert_eq!(listed, expected.collect::<BTreeSet<_>>());
-
-    let whole = fs::read_to_string(&results).expect("results");
-    fs::write(&results, format!("{whole}{{\"line\":")).expect("a folder of our own");
-    let again = run.ended();
-    assert_eq!(again.status.code(), Some(1));
-    let after = fs::read_to_string(&results).expect("results");
-    assert_eq!(after, whole, "a run with nothing to do changes nothing");
+    everybody_is_there_once_as_the_line_says(&owner, users).await;
+    a_run_with_nothing_to_do_changes_nothing(&run, &results);
 
     let another = super::token(&service, &Identity::owner("farm"));
     let refused = Run {
@@ -82,72 +89,110 @@ async fn an_import_that_is_killed_goes_on_where_it_stopped_and_does_no_line_twic
     assert!(text(&refused.stderr).contains("by another caller"));
 }
 
-/// Among the users a line without an id, one that breaks a rule, a blank one and one that is no JSON.
-fn lines(users: usize) -> Vec<String> {
-    let user = |id: &str, first_name: &str| {
-        json!({
-            "userId": id, "userName": id,
-            "profile": {"firstName": first_name, "lastName": "Giraffe"},
-            "email": {"email": format!("{id}@zoo.example"), "isEmailVerified": true},
-        })
-        .to_string()
-    };
-    let mut lines: Vec<_> = (0..users).map(|number| user(&id(number), "Gigi")).collect();
-    let mut nobody: Value = serde_json::from_str(&lines[0]).expect("a line");
-    nobody.as_object_mut().expect("an object").remove("userId");
-    lines.insert(users / 2, nobody.to_string());
-    lines.push(user("long", &"x".repeat(201)));
-    lines.push(String::new());
-    lines.push("{".to_owned());
-    lines
+fn a_run_with_nothing_to_do_changes_nothing(run: &Run<'_>, results: &Path) {
+    let whole = fs::read(results).expect("results");
+    fs::write(results, [whole.as_slice(), b"{\"line\":"].concat()).expect("a folder of our own");
+    let again = run.ended();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(fs::read(results).expect("results") == whole);
+}
+
+/// The body of `create` of a user, different from those of others.
+fn user(number: usize) -> Value {
+    let id = id(number);
+    let mut user = json!({
+        "userId": id, "userName": format!("name-{number}"),
+        "profile": {"firstName": format!("Gigi{}", number % 7), "lastName": format!("Giraffe {number}")},
+        "email": {"email": format!("{id}@zoo.example"), "isEmailVerified": true},
+    });
+    if number.is_multiple_of(3) {
+        user["profile"]["nickName"] = format!("Nick {number}").into();
+        user["profile"]["gender"] = "GENDER_DIVERSE".into();
+    }
+    user
+}
+
+fn write_input(input: &Path, users: usize) {
+    let mut file = BufWriter::new(File::create(input).expect("a folder of our own"));
+    let mut line = |line: &str| writeln!(file, "{line}").expect("a folder of our own");
+    for number in 0..users {
+        if number == users / 2 {
+            let mut nobody = user(0);
+            nobody.as_object_mut().expect("an object").remove("userId");
+            line(&nobody.to_string());
+        }
+        line(&user(number).to_string());
+    }
+    let mut long = user(users);
+    long["profile"]["firstName"] = "x".repeat(201).into();
+    line(&long.to_string());
+    line("");
+    line("{");
 }
 
 fn id(number: usize) -> String {
     format!("u{number}")
 }
 
-fn every_line_has_its_result(results: &Path, users: usize) {
-    let told = fs::read_to_string(results).expect("results");
-    assert!(
-        !told.contains("Giraffe"),
-        "a value of a profile is in the results"
-    );
-    let told: Vec<Value> = told
-        .lines()
-        .skip(HEAD_LINES)
-        .map(|line| serde_json::from_str(line).expect("a result"))
-        .collect();
-    assert_eq!(told.len(), lines(users).len());
-    for (index, result) in told.iter().enumerate() {
-        assert_eq!(result["line"], index + 1);
-    }
-    let with = |status| told.iter().filter(move |result| result["status"] == status);
-    assert_eq!(with("created").count() + with("existed").count(), users);
-    assert_eq!(with("blank").count(), 1);
-    let failed: Vec<_> = with("failed").map(|result| &result["line"]).collect();
-    let expected = [users / 2 + 1, users + 2, users + 4].map(|line| json!(line));
-    assert_eq!(failed, expected.iter().collect::<Vec<_>>());
-    assert_eq!(told[users + 1]["fields"], json!(["profile.firstName"]));
+fn lines_of(file: &Path) -> impl Iterator<Item = String> {
+    let lines = BufReader::new(File::open(file).expect("results")).lines();
+    lines.map(|line| line.expect("text"))
 }
 
-/// Id and version of everybody in the organization.
-async fn everyone(owner: &Caller) -> BTreeSet<(String, String)> {
-    let mut all = BTreeSet::new();
+fn every_line_has_its_result(results: &Path, users: usize) {
+    let (mut there, mut blank, mut failed) = (0, 0, Vec::new());
+    let mut last = 0;
+    for (index, line) in lines_of(results).skip(HEAD_LINES).enumerate() {
+        assert!(!line.contains("Giraffe"), "a value of a profile: {line}");
+        let result: Value = serde_json::from_str(&line).expect("a result");
+        last = index + 1;
+        assert_eq!(result["line"], last);
+        match result["status"].as_str() {
+            Some("created" | "existed") => there += 1,
+            Some("blank") => blank += 1,
+            _ => failed.push(result),
+        }
+    }
+    assert_eq!(last, users + OTHER_LINES);
+    assert_eq!((there, blank), (users, 1));
+    let lines: Vec<_> = failed.iter().map(|result| &result["line"]).collect();
+    let expected = [users / 2 + 1, users + 2, users + 4].map(|line| json!(line));
+    assert_eq!(lines, expected.iter().collect::<Vec<_>>());
+    assert_eq!(failed[1]["fields"], json!(["profile.firstName"]));
+}
+
+/// Each in version 1: no line was done twice.
+async fn everybody_is_there_once_as_the_line_says(owner: &Caller, users: usize) {
+    let mut is_there = vec![false; users];
     let mut cursor = Value::Null;
     loop {
         let page = owner
             .call("list", json!({"limit": 1000, "cursor": cursor}))
             .await
             .ok();
-        for user in page["users"].as_array().expect("users") {
-            let word = |value: &Value| value.as_str().expect("a text").to_owned();
-            let user = (word(&user["userId"]), word(&user["details"]["sequence"]));
-            assert!(all.insert(user), "listed twice");
+        for listed in page["users"].as_array().expect("users") {
+            let id = listed["userId"].as_str().expect("an id");
+            let number: usize = id[1..].parse().expect("a number");
+            assert!(!is_there[number], "{id} is listed twice");
+            is_there[number] = true;
+            assert_eq!(listed["details"]["sequence"], "1", "{id}");
+            is_as_the_line_says(listed, user(number));
         }
         cursor = page["nextCursor"].clone();
         if cursor.is_null() {
-            return all;
+            break;
         }
+    }
+    assert!(is_there.iter().all(|is_there| *is_there));
+}
+
+fn is_as_the_line_says(listed: &Value, mut line: Value) {
+    let profile = &mut line["profile"];
+    let name = |part: &str| profile[part].as_str().expect("a name").to_owned();
+    profile["displayName"] = format!("{} {}", name("firstName"), name("lastName")).into();
+    profile["preferredLanguage"] = listed["profile"]["preferredLanguage"].clone();
+    for part in ["userName", "profile", "email"] {
+        assert_eq!(listed[part], line[part]);
     }
 }
 

@@ -38,8 +38,14 @@ pub fn check_dev_allowed(config: &Config) -> Result<(), DevError> {
     if !config.nats.urls.iter().all(|url| is_loopback_url(url)) {
         return Err(DevError::NotLoopback("nats.urls"));
     }
-    if !config.http.listen.is_none_or(|it| it.ip().is_loopback()) {
-        return Err(DevError::NotLoopback("http.listen"));
+    let listeners = [
+        ("http.listen", config.http.listen),
+        ("monitoring.listen", config.monitoring.listen),
+    ];
+    for (option, listen) in listeners {
+        if !listen.is_none_or(|it| it.ip().is_loopback()) {
+            return Err(DevError::NotLoopback(option));
+        }
     }
     Ok(())
 }

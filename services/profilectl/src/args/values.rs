@@ -5,6 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use profile_messages::Timestamp;
+
+use crate::clock;
+
 /// A token or password: does not print.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
@@ -78,4 +82,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
         None | Some(0) => Err(FORM),
         Some(milliseconds) => Ok(Duration::from_millis(milliseconds)),
     }
+}
+
+/// A time, or how long ago it was.
+pub(super) fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ago) = duration(text) {
+        let ago_us = i64::try_from(ago.as_micros()).unwrap_or(i64::MAX);
+        let now_us = i64::try_from(clock::now_s().saturating_mul(1_000_000)).unwrap_or(i64::MAX);
+        return Ok(Timestamp(now_us.saturating_sub(ago_us)));
+    }
+    Timestamp::parse(text).map_err(|_| {
+        "a time as 2025-09-05T08:00:00Z, or how long ago, e.g. 500ms, 30s, 15m or 2h".to_owned()
+    })
 }

@@ -6,11 +6,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::line::Line;
+use crate::caller::Caller;
 use crate::failure::Failure;
 
 const FORMAT: u32 = 1;
@@ -27,17 +26,8 @@ pub(super) struct Identity {
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     org: Option<String>,
-    /// Of a token that is a JWT; an opaque one tells nothing.
     #[serde(flatten)]
     caller: Caller,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Caller {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    iss: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sub: Option<String>,
 }
 
 impl Identity {
@@ -52,16 +42,9 @@ impl Identity {
             first_line_sha256: first.digest.clone(),
             bytes,
             org: org.map(str::to_owned),
-            caller: token.as_deref().and_then(caller).unwrap_or_default(),
+            caller: Caller::of(token.as_deref()),
         }
     }
-}
-
-/// The claims are only compared: the service verifies them.
-fn caller(token: &str) -> Option<Caller> {
-    let claims = token.split('.').nth(1)?;
-    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?;
-    serde_json::from_slice(&claims).ok()
 }
 
 #[derive(Debug, Serialize, Deserialize)]

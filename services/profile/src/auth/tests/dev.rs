@@ -95,3 +95,26 @@ fn development_stays_on_loopback() {
         );
     }
 }
+
+#[test]
+fn development_opens_no_port_beyond_loopback() {
+    let directory = Directory::new();
+    let ports = [
+        ("PROFILE__HTTP__LISTEN", "http.listen"),
+        ("PROFILE__MONITORING__LISTEN", "monitoring.listen"),
+    ];
+    for (variable, option) in ports {
+        for local in ["127.0.0.1:0", "[::1]:9464"] {
+            let config = dev_config(&directory, &[(variable, local)]);
+            assert_eq!(check_dev_allowed(&config), Ok(()), "{variable}={local}");
+        }
+        for remote in ["0.0.0.0:9464", "[::]:9464", "10.0.0.5:9464"] {
+            let config = dev_config(&directory, &[(variable, remote)]);
+            let refused = Err(DevError::NotLoopback(option));
+            assert_eq!(check_dev_allowed(&config), refused, "{variable}={remote}");
+            let insecure = [(variable, remote), ("PROFILE__DEV_INSECURE", "1")];
+            let config = dev_config(&directory, &insecure);
+            assert_eq!(check_dev_allowed(&config), Ok(()));
+        }
+    }
+}
