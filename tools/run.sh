@@ -7,46 +7,14 @@ cd "$(dirname "$0")/.."
 port=${NATS_PORT:-4222}
 http_port=${HTTP_PORT:-8080}
 run=${RUN_DIR:-run}
-fail() { printf '\n%s\n' "$*" >&2; exit 1; }
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+. tools/session.sh
 
 server=$(tools/nats-server.sh)
 cargo build --quiet --locked --bin profiled --bin profilectl ||
   fail "The build failed. It needs the Rust toolchain of rust-toolchain.toml and a C compiler (cc)."
 bin=${CARGO_TARGET_DIR:-$PWD/target}/debug
-mkdir -p "$run"
-
-# Two nats-servers on one folder would spoil it. The children keep the lock until they have ended.
-if command -v flock >/dev/null; then
-  exec 9>"$run/lock"
-  flock -n 9 || fail "Another \`make run\` uses $run. Stop it, or choose another folder and port:
-  make run RUN_DIR=run2 NATS_PORT=4333 HTTP_PORT=8081"
-fi
-
-# Passwords of the four users of config/nats-server.conf, made once and kept with the data.
-if [ ! -f "$run/passwords.env" ]; then
-  (
-    umask 077
-    for name in INGRESS EGRESS REQUESTER CONSUMER; do
-      printf 'NATS_%s_PASSWORD=p%s\n' "$name" "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"
-    done >"$run/passwords.env"
-  )
-fi
-set -a
-. "$run/passwords.env"
-set +a
-
-children=()
-stop() {
-  trap - EXIT INT TERM
-  for ((i = ${#children[@]} - 1; i >= 0; i--)); do
-    kill -TERM "${children[i]}" 2>/dev/null || true
-    wait "${children[i]}" 2>/dev/null || true
-  done
-}
-interrupted=130
-trap stop EXIT
-trap 'stop; exit "$interrupted"' HUP INT TERM
+lock_run "make run RUN_DIR=run2 NATS_PORT=4333 HTTP_PORT=8081"
+read_passwords
 
 # In process groups of their own: Ctrl-C then reaches this script alone, which stops the service before
 # the server that the service still needs for its last answers.
@@ -55,19 +23,12 @@ set -m
 "$server" -c config/nats-server.conf -p "$port" -m -1 -sd "$run/nats" >"$run/nats-server.log" 2>&1 &
 children+=($!)
 export PROFILE__NATS__URLS="[\"nats://127.0.0.1:$port\"]"
-export PROFILE__NATS__INGRESS__USER=service_ingress PROFILE__NATS__EGRESS__USER=service_egress
-export PROFILE__NATS__INGRESS__PASSWORD=$NATS_INGRESS_PASSWORD
-export PROFILE__NATS__EGRESS__PASSWORD=$NATS_EGRESS_PASSWORD
 export PROFILE__DATA_DIR="$run/data" PROFILE__HTTP__LISTEN=127.0.0.1:$http_port
 "$bin/profiled" --dev >"$run/profiled.log" 2>&1 &
 children+=($!)
 set +m
 
 export NATS_URL=nats://127.0.0.1:$port
-ctl() {
-  PROFILECTL_NATS_USER=requester PROFILECTL_NATS_PASSWORD=$NATS_REQUESTER_PASSWORD \
-    "$bin/profilectl" "$@"
-}
 advice="Look at $run/nats-server.log and $run/profiled.log. If port $port or $http_port is taken, choose others:
   make run NATS_PORT=4333 HTTP_PORT=8081
 If $run holds data of something else, choose another folder: make run RUN_DIR=run2"
@@ -84,27 +45,20 @@ PROFILE_TOKEN=$(token --sub operator --org zoo --role ORG_OWNER)
 export PROFILE_TOKEN
 user=gigi-$(date +%s)
 
-PROFILECTL_NATS_USER=consumer PROFILECTL_NATS_PASSWORD=$NATS_CONSUMER_PASSWORD \
-  "$bin/profilectl" watch "$user" --count 2 --json >"$run/events.json" 2>"$run/watch.log" &
-watcher=$!
-children+=("$watcher")
-for _ in $(seq 50); do grep -q watching "$run/watch.log" && break; sleep 0.1; done
+watch_two_events "$user"
 
 play() { # subject, command, body
   say "request  $1"
   printf '%s\n' "$3"
   say "reply"
-  printf '%s' "$3" | ctl "$2" --file - --json || fail "The request failed. $advice"
+  printf '%s' "$3" | requester "$2" --file - --json || fail "The request failed. $advice"
 }
 play profile.v1.create create \
   "{\"userId\":\"$user\",\"userName\":\"gigi\",\"profile\":{\"firstName\":\"Gigi\",\"lastName\":\"Giraffe\"},\"email\":{\"email\":\"gigi@zoo.example\"}}"
 play profile.v1.update update \
   "{\"userId\":\"$user\",\"firstName\":\"Gigi\",\"lastName\":\"Giraffe\",\"displayName\":\"Gigi G\",\"preferredLanguage\":\"en\",\"gender\":\"GENDER_FEMALE\"}"
 
-timeout 20 tail --pid="$watcher" -f /dev/null || fail "No event arrived within 20 seconds. $advice"
-say "events received by a subscriber of profile-event.v1.*.$user.>"
-cat "$run/events.json"
-[ "$(grep -c profile-service.profile "$run/events.json")" = 2 ] || fail "Two events were expected. $advice"
+show_two_events "$user"
 
 [ "${ONCE:-}" != 1 ] || { say "done"; exit 0; }
 (

@@ -150,7 +150,8 @@ pub trait CommitLog: Send + Sync + std::fmt::Debug {
         limits: ReadLimits,
     ) -> Result<Vec<Arc<Record>>, ReadError>;
 
-    /// The durable record at `position`; `None` when there is none (yet, or any more).
+    /// The durable record at `position`; `None` when there is none (yet, or any more). Found as soon as the
+    /// observer hears of it, which may be before [`CommitLog::durable`] moves.
     async fn read_one(&self, position: Position) -> Result<Option<Arc<Record>>, ReadError>;
 
     /// The newest durable position, as it moves.

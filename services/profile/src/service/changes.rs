@@ -59,15 +59,11 @@ impl ProfileService {
         context: &RequestContext,
     ) -> Result<QueryReply, ServiceError> {
         let _page = self.page_permit()?;
-        let current = match &target {
-            None => None,
-            Some(target) => self.current(target)?,
-        };
         let rows_max = usize::try_from(page.rows_max).unwrap_or(usize::MAX);
         let mut rows = VecDeque::new();
-        let mut next = match current {
+        let mut next = match &target {
             None => None,
-            Some(current) => self.record(current.position).await?,
+            Some(target) => self.newest_record(target).await?,
         };
         let (deadline, mut walked) = (context.deadline(), 0);
         while let Some(record) = next.take() {

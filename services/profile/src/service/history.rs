@@ -13,6 +13,9 @@ use super::read::read_error;
 use super::{ProfileService, cursor};
 use crate::error::{Read, ServiceError};
 
+/// How often the newest commit of a user is looked for while compaction and others' changes go on.
+const NEWEST_READS_MAX: usize = 8;
+
 impl ProfileService {
     pub(super) async fn history(
         &self,
@@ -22,9 +25,6 @@ impl ProfileService {
     ) -> Result<QueryReply, ServiceError> {
         let rows_max = self.page_rows(body.limit)?;
         let _page = self.page_permit()?;
-        let current = self
-            .current(&target)?
-            .ok_or(ServiceError::ReadNotFound(Read::Profile))?;
         let [issuer, subject] = caller.principal.identity();
         let scope = [
             "history",
@@ -33,12 +33,16 @@ impl ProfileService {
             issuer,
             subject,
         ];
-        let newest = match body.cursor.as_deref() {
-            None => current.position,
-            Some(sealed) => position(&cursor::open(&self.data_dir, &scope, sealed)?)?,
+        let newest = self.newest_record(&target).await?;
+        let newest = newest.ok_or(ServiceError::ReadNotFound(Read::Profile))?;
+        let mut next = match body.cursor.as_deref() {
+            None => Some(newest),
+            Some(sealed) => {
+                let place = cursor::open(&self.data_dir, &scope, sealed)?;
+                self.record(position(&place)?).await?
+            }
         };
         let (mut changes, mut bytes) = (Vec::new(), 0);
-        let mut next = self.record(newest).await?;
         let own = |record: &Arc<Record>| record.user == target.user && record.org == target.org;
         if !next.as_ref().is_none_or(own) {
             return Err(ServiceError::ReadNotFound(Read::Profile));
@@ -63,6 +67,28 @@ impl ProfileService {
             changes,
             next_cursor,
         }))
+    }
+
+    /// The newest commit of a user that exists. Compaction may drop what was the newest when the view was
+    /// asked: then there is a newer one.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when that happens again and again.
+    pub(super) async fn newest_record(
+        &self,
+        target: &Target,
+    ) -> Result<Option<Arc<Record>>, ServiceError> {
+        for _ in 0..NEWEST_READS_MAX {
+            let Some(current) = self.current(target)? else {
+                return Ok(None);
+            };
+            if let Some(record) = self.record(current.position).await? {
+                return Ok(Some(record));
+            }
+        }
+        Err(ServiceError::Unavailable(
+            "the newest change of this user cannot be read",
+        ))
     }
 
     /// The record at a position; none before the first commit and none that was compacted away.

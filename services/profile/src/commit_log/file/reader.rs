@@ -31,6 +31,8 @@ pub(super) struct Reader {
     /// index always belongs to its file.
     segments: RwLock<Vec<Arc<Segment>>>,
     dropped_through: AtomicU64,
+    /// Of what is synced; `durable` follows once the observer knows it too.
+    synced: AtomicU64,
     pub(super) recent: Recent,
 }
 
@@ -58,11 +60,13 @@ impl Reader {
         durable: watch::Receiver<Position>,
         segments: &[SegmentHeader],
     ) -> Reader {
+        let synced = AtomicU64::new(durable.borrow().0);
         let reader = Reader {
             fs,
             log_dir,
             codec,
             durable,
+            synced,
             segments: RwLock::default(),
             dropped_through: AtomicU64::default(),
             recent: Recent::default(),
@@ -77,6 +81,12 @@ impl Reader {
         self.note_dropped(header);
         let segment = Arc::new(Segment::new(header));
         write(&self.segments).push(segment);
+    }
+
+    /// From here on [`Reader::read_one`] finds it. The observer is told after that: whoever learns of a commit
+    /// from it may ask for the record at once.
+    pub(super) fn note_synced(&self, last: Position) {
+        self.synced.store(last.0, Ordering::Release);
     }
 
     /// The highest position that is gone as superseded history.
@@ -147,6 +157,9 @@ impl Reader {
         let Some(before) = position.0.checked_sub(1) else {
             return Ok(None);
         };
+        if position.0 > self.synced.load(Ordering::Acquire) {
+            return Ok(None);
+        }
         let limits = ReadLimits {
             records_max: 1,
             bytes_max: usize::MAX,
@@ -160,17 +173,16 @@ impl Reader {
         after: Position,
         limits: ReadLimits,
     ) -> Result<Vec<Arc<Record>>, ReadError> {
-        self.read_between(after, Position(u64::MAX), limits)
+        self.read_between(after, *self.durable.borrow(), limits)
     }
 
-    /// What is durable and kept after `after`, up to `to`.
+    /// What is kept after `after`, up to `to`, which is synced.
     fn read_between(
         &self,
         after: Position,
         to: Position,
         limits: ReadLimits,
     ) -> Result<Vec<Arc<Record>>, ReadError> {
-        let to = to.min(*self.durable.borrow());
         let (mut found, mut budget) = (Vec::new(), ReadBudget::new(limits));
         let mut at = after;
         while at < to {
@@ -187,7 +199,6 @@ impl Reader {
 
     /// The segment that holds `wanted`, its file, and where it ends.
     fn open_at(&self, wanted: Position) -> Result<Place, ReadError> {
-        let durable = *self.durable.borrow();
         let segments = read(&self.segments);
         let behind = segments.partition_point(|segment| segment.header.first <= wanted);
         let Some(segment) = behind.checked_sub(1).and_then(|at| segments.get(at)) else {
@@ -197,7 +208,8 @@ impl Reader {
             });
         };
         let next = segments.get(behind);
-        let end = next.map_or(durable, |next| Position(next.header.first.0 - 1));
+        let synced = Position(self.synced.load(Ordering::Acquire));
+        let end = next.map_or(synced, |next| Position(next.header.first.0 - 1));
         let name = file_name(segment.header.first);
         let file = self.fs.open(&self.log_dir.join(&name));
         Ok(Place {

@@ -362,6 +362,43 @@ fn the_observer_is_asked_for_the_head_of_each_user_of_a_group_before_it() {
     }
 }
 
+/// Reads each record of the log while it hears of it.
+#[derive(Debug, Default)]
+struct Reading {
+    heads: HeadsInMemory,
+    reader: std::sync::OnceLock<Arc<Reader>>,
+    found: Mutex<Vec<Arc<Record>>>,
+}
+
+impl CommitObserver for Reading {
+    fn head(&self, user: &profile_messages::UserId) -> Result<super::super::Head, String> {
+        self.heads.head(user)
+    }
+
+    fn committed(&self, group: &[Arc<Record>]) {
+        let reader = self.reader.get().unwrap();
+        let read = group
+            .iter()
+            .flat_map(|it| reader.read_one(it.position).unwrap());
+        self.found.lock().unwrap().extend(read);
+        self.heads.committed(group);
+    }
+}
+
+/// A reader that learns of a commit from the view asks for its record before `durable` has moved.
+#[test]
+fn what_the_observer_hears_of_can_be_read() {
+    let observer = Arc::new(Reading::default());
+    let dir = open_dir(&SimulatedDisk::new(1));
+    let log = FileLog::open(small(), &dir, Arc::clone(&observer) as _).unwrap();
+    observer.reader.set(Arc::clone(&log.reader)).unwrap();
+    for number in 1..=3 {
+        let append = log.append(commit(&user(number), Default::default(), 10));
+        let record = futures::executor::block_on(append).unwrap();
+        assert_eq!(observer.found.lock().unwrap().pop(), Some(record));
+    }
+}
+
 #[test]
 fn a_head_that_cannot_be_read_refuses_the_commit() {
     let disk = SimulatedDisk::new(1);

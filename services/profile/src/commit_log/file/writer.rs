@@ -147,10 +147,12 @@ impl Writer {
         }
         outcome.frame_bytes = self.buffer.len() as u64;
         outcome.committed = u64::from(count);
+        let last = group.records.last().map(|record| record.position);
+        let last = last.unwrap_or(before);
+        self.reader.note_synced(last);
         self.observer.committed(&group.records);
         self.reader.recent.keep(&group.records, &group.bytes);
-        let last = group.records.last().map(|record| record.position);
-        self.durable.send_replace(last.unwrap_or(before));
+        self.durable.send_replace(last);
         self.observer.ended(&group.records, &outcome);
         group.answer_all();
         self.prepare_ahead();
