@@ -2,8 +2,8 @@
 //! stands in the overlay; a thread writes it behind; reads merge both.
 //!
 //! Reading order: this file, `page` (lists), `write_behind`, `renewal`, `catch_up`, `opening`; below them
-//! `recent` (entries in memory for the next commits), `stored` (keys and calls of sled), `checked` (sums
-//! that show damage), `directory` and `state_file` (whose it is, which database counts, how it was left).
+//! `recent` (entries in memory for the next commits), `stored` (keys and calls of sled) and `flush`, `checked`
+//! (sums that show damage), `directory` and `state_file` (whose it is, which database counts, how it was left).
 //!
 //! Locks, always taken in this order: `renewing`, `writing`, `pages`, `folding`, `stored`, `overlay`, the
 //! directory's.
@@ -11,6 +11,7 @@
 mod catch_up;
 mod checked;
 mod directory;
+mod flush;
 mod opening;
 mod page;
 mod recent;

@@ -18,6 +18,7 @@ use profile_messages::current::CurrentUser;
 use profile_messages::{OrgId, Position, UserId};
 
 use super::checked::{Meta, Totals, sealed, unsealed};
+use super::flush::flushed;
 use crate::current_view::list_place::{self, Span};
 
 const META: &[u8] = b"m/";
@@ -290,7 +291,13 @@ impl Stored {
 
     /// Hands everything to the operating system: it outlives the process, not the machine.
     pub(super) fn flush(&self) -> Result<(), StoredError> {
-        guarded(|| Ok(self.db()?.flush().map(|_| ())?))
+        let db = self.db()?.clone();
+        flushed(move || {
+            let outcome = guarded(|| Ok(db.flush().map(|_| ())?));
+            // Before the outcome is known: whoever closes sled then holds its last handle.
+            drop(db);
+            outcome
+        })
     }
 }
 
