@@ -42,7 +42,7 @@ load: ## 100,000 users from 64 clients against a release build (LOAD_USERS=N)
 	cargo build --release --locked --bins
 	LOAD_USERS=$${LOAD_USERS:-100000} cargo test --release --locked -p profile-tests --test load -- --nocapture
 
-import-test: ## an import of 1,000,000 users that is killed seven times, and the service under it three times (USERS=N)
+import-test: ## an import of 1,000,000 users that is killed six times, and the service under it three times (USERS=N)
 	cargo build --profile checks --locked --bins
 	IMPORT_USERS=$${USERS:-1000000} \
 		cargo test --profile checks --locked -p profile-tests --test it an_import_that_is_killed -- --nocapture

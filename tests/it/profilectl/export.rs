@@ -133,6 +133,11 @@ async fn what_export_writes_import_makes_again_also_when_it_was_killed() {
     assert!(ended.status.success(), "{said}");
     assert!(said.contains("goes on after"), "{said}");
     assert!(said.contains("60 users are in"), "{said}");
+    let progress = said.lines().find(|line| line.contains(" a second, "));
+    assert!(
+        progress.is_some_and(|line| line.ends_with(" left")),
+        "{said}"
+    );
     assert_eq!(exported(&file), world.listed().await);
     let left: Vec<_> = fs::read_dir(folder.path()).expect("our folder").collect();
     assert_eq!(left.len(), 1, "{left:?}");

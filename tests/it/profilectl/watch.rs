@@ -1,6 +1,7 @@
 //! `profilectl watch`: its filters, and what it does where the stream no longer holds what is asked for.
 
 use std::process::Output;
+use std::time::Duration;
 
 use async_nats::{ConnectOptions, jetstream};
 use profile_messages::subject::EVENT_STREAM;
@@ -8,8 +9,12 @@ use profile_tests::caller::{Caller, Identity, new_user, token};
 use profile_tests::nats_server::{NatsServer, NatsUser, ServerOptions};
 use profile_tests::service::Service;
 use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::{command_of, text};
+
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 struct World {
     server: NatsServer,
@@ -18,7 +23,7 @@ struct World {
 }
 
 impl World {
-    /// Gigi with five versions, and Hugo with two; ten is the last that the stream has of anything.
+    /// Eight events: five versions of Gigi, and three of Hugo, who is removed with the last.
     async fn start() -> World {
         let server = NatsServer::start(ServerOptions {
             extra_users: "{ user: operator, password: password-of-operator }".to_owned(),
@@ -44,12 +49,13 @@ impl World {
             service,
             owner,
         };
-        let all = world.watch("IAM_OWNER", &["--all", "--count", "8"]);
+        let all = world.watch("IAM_OWNER", &["--all", "--count", "8"]).await;
         assert_eq!(all.lines.len(), 8);
         world
     }
 
-    fn watch(&self, role: &str, options: &[&str]) -> Watched {
+    /// A watch that waits for an event which does not come fails.
+    async fn watch(&self, role: &str, options: &[&str]) -> Watched {
         let mut identity = Identity::owner("zoo");
         identity.roles = vec![(role.to_owned(), "zoo".to_owned())];
         let token = token(&self.service, &identity);
@@ -57,7 +63,10 @@ impl World {
         command
             .args(["watch", "--json", "--timeout", "5s"])
             .args(options);
-        Watched::of(command.output().expect("profilectl can be started"))
+        let mut command = Command::from(command);
+        let ended = timeout(SILENCE_MAX, command.kill_on_drop(true).output()).await;
+        let ended = ended.unwrap_or_else(|_| panic!("{options:?}: it waits for more"));
+        Watched::of(ended.expect("profilectl can be started"))
     }
 
     /// The stream forgets its first events, as it does when it is full.
@@ -108,59 +117,41 @@ impl Watched {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_every_filter_holds_is_printed() {
     let world = World::start().await;
-    let told = |options: &[&str]| world.watch("IAM_OWNER", options).told();
-    assert_eq!(
-        told(&["--all", "--type", "created,removed", "--count", "3"]),
-        ["gigi 1", "hugo 1", "hugo 3"]
-    );
-    assert_eq!(
-        told(&[
-            "--all",
-            "--type",
-            "changed",
-            "--field",
-            "nick-name",
-            "--count",
-            "3"
-        ]),
-        ["gigi 2", "hugo 2", "gigi 4"]
-    );
-    assert_eq!(
-        told(&[
-            "gigi",
-            "--all",
-            "--field",
-            "gender,last-name",
-            "--count",
-            "3"
-        ]),
-        ["gigi 1", "gigi 3", "gigi 4"]
-    );
-    assert_eq!(
-        told(&[
-            "gigi",
-            "--org",
-            "zoo",
-            "--from-version",
-            "3",
-            "--count",
-            "3"
-        ]),
-        ["gigi 3", "gigi 4", "gigi 5"]
-    );
-    let all = world.watch("IAM_OWNER", &["gigi", "--all", "--count", "5"]);
-    let fourth = all.lines[3]["time"].as_str().expect("a time").to_owned();
-    assert_eq!(
-        told(&["gigi", "--since", &fourth, "--count", "2"]),
-        ["gigi 4", "gigi 5"]
-    );
-    assert_eq!(told(&["gigi", "--since", "1h", "--count", "5"]).len(), 5);
+    for (options, expected) in [
+        (
+            "--all --type created,removed --count 3",
+            &["gigi 1", "hugo 1", "hugo 3"][..],
+        ),
+        (
+            "--all --type changed --field nick-name --count 3",
+            &["gigi 2", "hugo 2", "gigi 4"],
+        ),
+        (
+            "gigi --all --field gender,last-name --count 3",
+            &["gigi 1", "gigi 3", "gigi 4"],
+        ),
+        (
+            "gigi --org zoo --from-version 3 --count 3",
+            &["gigi 3", "gigi 4", "gigi 5"],
+        ),
+        ("gigi --since 1h --count 2", &["gigi 1", "gigi 2"]),
+    ] {
+        let options: Vec<_> = options.split(' ').collect();
+        let watched = world.watch("IAM_OWNER", &options).await;
+        assert_eq!(watched.told(), expected, "{options:?}");
+    }
+    let all = ["gigi", "--all", "--count", "5"];
+    let all = world.watch("IAM_OWNER", &all).await;
+    let fourth = all.lines[3]["time"].as_str().expect("a time");
+    let since = ["gigi", "--since", fourth, "--count", "2"];
+    let since = world.watch("IAM_OWNER", &since).await;
+    assert_eq!(since.told(), ["gigi 4", "gigi 5"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_stream_no_longer_holds_comes_from_the_log_and_nothing_twice() {
     let world = World::start().await;
-    let began = world.watch("IAM_OWNER", &["--all", "--count", "1"]);
+    let began = world.watch("IAM_OWNER", &["--all", "--count", "1"]).await;
     let began = began.lines[0]["time"].as_str().expect("a time").to_owned();
     // Hugo's change and Gigi's fourth version are the first that stay, at 5 and 6.
     world.forget_before(5).await;
@@ -169,31 +160,39 @@ async fn what_the_stream_no_longer_holds_comes_from_the_log_and_nothing_twice() 
         &["gigi", "--from-position", "1"],
         &["gigi", "--since", &began],
     ] {
-        let watched = world.watch("IAM_OWNER", &[options, &["--count", "5"]].concat());
+        let watched = world
+            .watch("IAM_OWNER", &[options, &["--count", "5"]].concat())
+            .await;
         let all = ["gigi 1", "gigi 2", "gigi 3", "gigi 4", "gigi 5"];
         assert_eq!(watched.told(), all, "{options:?}");
         assert!(watched.said.contains("reading the log"), "{}", watched.said);
     }
-    let held = world.watch(
-        "IAM_OWNER",
-        &["gigi", "--from-version", "4", "--count", "2"],
-    );
+    let held = world
+        .watch(
+            "IAM_OWNER",
+            &["gigi", "--from-version", "4", "--count", "2"],
+        )
+        .await;
     assert_eq!(held.told(), ["gigi 4", "gigi 5"]);
     assert!(!held.said.contains("reading the log"), "{}", held.said);
 
     // The stream has nothing left at all: then what comes live goes on after the log.
     world.forget_before(9).await;
-    let everything = world.watch(
-        "IAM_OWNER",
-        &["gigi", "--from-version", "2", "--count", "4"],
-    );
+    let everything = world
+        .watch(
+            "IAM_OWNER",
+            &["gigi", "--from-version", "2", "--count", "4"],
+        )
+        .await;
     assert_eq!(everything.told(), ["gigi 2", "gigi 3", "gigi 4", "gigi 5"]);
     let change = json!({"userId": "gigi", "nickName": "Newest"});
     world.owner.call("patch", change).await.ok();
-    let on = world.watch(
-        "IAM_OWNER",
-        &["gigi", "--from-version", "5", "--count", "2"],
-    );
+    let on = world
+        .watch(
+            "IAM_OWNER",
+            &["gigi", "--from-version", "5", "--count", "2"],
+        )
+        .await;
     assert_eq!(on.told(), ["gigi 5", "gigi 6"]);
 }
 
@@ -201,10 +200,12 @@ async fn what_the_stream_no_longer_holds_comes_from_the_log_and_nothing_twice() 
 async fn what_cannot_be_read_is_said_and_the_rest_is_printed() {
     let world = World::start().await;
     world.forget_before(5).await;
-    let watched = world.watch(
-        "ORG_OWNER",
-        &["gigi", "--from-version", "1", "--count", "2"],
-    );
+    let watched = world
+        .watch(
+            "ORG_OWNER",
+            &["gigi", "--from-version", "1", "--count", "2"],
+        )
+        .await;
     assert_eq!(watched.told(), ["gigi 4", "gigi 5"]);
     let said = &watched.said;
     assert!(said.contains("the log cannot be read"), "{said}");

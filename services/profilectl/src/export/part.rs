@@ -145,6 +145,11 @@ impl Part {
     /// The listed lines are the export.
     pub(super) fn end(self) -> Result<(), Failure> {
         fs::rename(beside(&self.file, "part"), &self.file)?;
+        // Of an earlier run that was killed while it settled.
+        let settled = beside(&self.file, "settled");
+        if settled.exists() {
+            fs::remove_file(settled)?;
+        }
         Ok(fs::remove_file(beside(&self.file, "progress"))?)
     }
 
