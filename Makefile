@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run test lint fmt deny sim powercut crash load compose-test import-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
+.PHONY: help run run-cluster test lint fmt deny sim powercut crash load compose-test import-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -9,6 +9,9 @@ help: ## this list
 
 run: ## nats-server and the service on loopback with a development key (ONCE=1: show it and stop)
 	@tools/run.sh
+
+run-cluster: ## three nats-servers and three services on loopback (ONCE=1: show an update at one, the read at the others, and stop)
+	@tools/run-cluster.sh
 
 test: ## fetch nats-server if there is none, build, run every test
 	@tools/nats-server.sh >/dev/null

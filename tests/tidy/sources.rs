@@ -6,7 +6,15 @@ use std::path::Path;
 use profile_tests::repository;
 
 /// Folders that hold nothing written by hand.
-const NOT_OURS: &[&str] = &[".git", "target", "data", "run", "node_modules", "build"];
+const NOT_OURS: &[&str] = &[
+    ".git",
+    "target",
+    "data",
+    "run",
+    "run-cluster",
+    "node_modules",
+    "build",
+];
 const SOURCE_LINES_MAX: usize = 500;
 
 /// A text file: its path below the root with forward slashes, and its text.
