@@ -29,8 +29,7 @@ const FAULTS_MIN: u32 = 6;
 const TOKEN_EVERY: Duration = Duration::from_secs(600);
 /// What has not filled up after that long is not judged for its growth.
 const JUDGED_FROM: Duration = Duration::from_secs(600);
-/// In a quarter of the run, once half of it is over: caches and the allocator's pools fill up until then.
-const GROWTH_PERCENT_MAX: u64 = 5;
+const GROWTH_PERCENT_MAX: u64 = 10;
 
 #[test]
 fn a_long_mixed_load_with_faults_loses_nothing_and_does_not_grow() {
@@ -54,11 +53,11 @@ fn a_long_mixed_load_with_faults_loses_nothing_and_does_not_grow() {
     report(&world, &samples, users.len());
     let passes = passes.unwrap_or_else(|broken| panic!("{broken}"));
     eprintln!("replay read the whole log {passes} times");
-    let [third, last] = [2, 3].map(|quarter| rss_median_bytes(&samples, quarter));
-    let grown_max = third + third * GROWTH_PERCENT_MAX / 100;
+    let [second, last] = [1, 3].map(|quarter| rss_median_bytes(&samples, quarter));
+    let grown_max = second + second * GROWTH_PERCENT_MAX / 100;
     assert!(
         length < JUDGED_FROM || last <= grown_max,
-        "resident memory: {third} bytes in the third quarter, {last} in the last"
+        "resident memory: {second} bytes in the second quarter, {last} in the last"
     );
     assert!(world.service.stop().success(), "{}", world.service.log());
 }
@@ -83,7 +82,7 @@ fn run(world: &mut World, started: Instant, length: Duration) -> Vec<Sample> {
             next_token += TOKEN_EVERY;
         }
         if elapsed >= next_fault {
-            // Long before the quarter that memory is judged from, everything is to be full again.
+            // By the second quarter, which memory is judged from, everything is to be full again.
             let fault = Fault::of_turn(faults, elapsed < length / 8);
             world.tally.fault(fault.name());
             fault.happen(world);

@@ -14,8 +14,8 @@ const ASKED_MAX: usize = 60;
 /// Runs `flush` on a thread of its own, and again while it does not come back.
 ///
 /// # Errors
-/// What `flush` says. [`StoredError::Damaged`] when it has lost its way: its thread, and with it sled's lock of
-/// the directory, is there until the process ends, so that sled cannot be opened again.
+/// What `flush` says. [`StoredError::Damaged`] when one that began earlier is still not back: it holds sled's
+/// lock of the directory, so that sled cannot be opened again before the process has ended.
 pub(super) fn flushed(
     flush: impl FnOnce() -> Result<(), StoredError> + Clone + Send + 'static,
 ) -> Result<(), StoredError> {
@@ -30,8 +30,15 @@ fn flushed_asking(
     for asked in 0..ASKED_MAX {
         ask(flush.clone(), ended.clone())?;
         match outcomes.recv_timeout(again_after) {
-            Ok(Err(error)) if asked > 0 => return Err(lost(&error.to_string())),
-            Ok(outcome) => return outcome,
+            Ok(outcome) if asked == 0 || outcome.is_ok() => return outcome,
+            // The error was there before. Those that waited for it may wake now.
+            Ok(outcome) => {
+                let mut others = (0..asked).map(|_| outcomes.recv_timeout(again_after));
+                return match others.all(|other| other.is_ok()) {
+                    true => outcome,
+                    false => Err(lost("one of its threads is stuck")),
+                };
+            }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
     }
@@ -91,7 +98,21 @@ mod tests {
     fn a_flush_that_sled_forgot_is_damage_once_another_one_hears_the_error() {
         let flush = counted(|call| if call == 1 { for_ever() } else { refused() });
         let error = flushed_asking(SOON, flush).unwrap_err();
-        assert!(matches!(error, StoredError::Damaged(why) if why.ends_with("no space")));
+        assert!(matches!(error, StoredError::Damaged(why) if why.ends_with("stuck")));
+    }
+
+    #[test]
+    fn a_flush_that_wakes_when_another_one_hears_the_error_is_none_that_is_stuck() {
+        let (wake, wait) = gate();
+        let flush = counted(move |call| {
+            if call == 1 {
+                wait();
+            } else {
+                wake();
+            }
+            refused()
+        });
+        assert_eq!(flushed_asking(SOON, flush), refused());
     }
 
     #[test]
