@@ -46,6 +46,8 @@ monitoring_urls = ["http://127.0.0.1:$((port + 21))", "http://127.0.0.1:$((port 
 
 [relay]
 replicas = 3
+# Set aside on the disk by each nats-server; by default it is 10 GiB.
+max_bytes = 268_435_456
 
 [[auth.issuers]]
 issuer = "profile-cluster"

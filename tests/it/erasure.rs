@@ -11,7 +11,7 @@ use profile_tests::service::Service;
 use serde_json::{Value, json};
 
 /// Small segments and short times. Whoever is removed is gone after two passes and a settle time.
-const SHORT: &str = "[compaction]\ninterval_s = 1\n\n[relay]\nerase_settle_s = 1\n\n\
+const SHORT: &str = "[compaction]\ninterval_s = 1\n\n[relay]\nmax_bytes = 268_435_456\nerase_settle_s = 1\n\n\
      [log]\nsegment_bytes = 1_048_576\ngroup_bytes_max = 65_536\n";
 const USERS: usize = 12;
 const CHANGES: usize = 6;

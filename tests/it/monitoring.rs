@@ -15,7 +15,8 @@ use crate::edge::WAIT_MAX;
 
 const CONFIG: &str = "[monitoring]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n";
 /// A pass in every second, and soon nothing left of whoever is removed.
-const UPKEEP: &str = "[compaction]\ninterval_s = 1\n[relay]\nerase_settle_s = 1\n";
+const UPKEEP: &str =
+    "[compaction]\ninterval_s = 1\n[relay]\nmax_bytes = 268_435_456\nerase_settle_s = 1\n";
 const LONG: Duration = Duration::from_secs(60);
 /// A value of a profile, and ids: none of them may be seen.
 const FIRST_NAME: &str = "Zebulon";

@@ -40,6 +40,23 @@ async fn a_server_without_jetstream_ends_the_service_with_advice() {
     assert!(log.contains("enable it (`jetstream {}`"), "{log}");
 }
 
+/// It is no reason to end: the operator may give nats-server more room meanwhile.
+#[tokio::test]
+async fn a_server_without_room_for_the_event_stream_is_waited_for_with_advice() {
+    let sync = "sync_interval: \"1s\"";
+    let server = NatsServer::start(ServerOptions {
+        replaced: vec![(sync, format!("{sync}\n  max_file_store: 200MB"))],
+        ..ServerOptions::default()
+    });
+    let mut service = Service::prepared(&server, "");
+    service.start_until_logged("not taking requests yet");
+    assert!(service.stop().success());
+    let log = service.log();
+    let advice =
+        "relay.max_bytes = 268435456 does not fit into what nats-server may store: make it smaller";
+    assert!(log.contains(advice), "{log}");
+}
+
 /// The second store must not join the queue group while nobody can tell whose stream it is.
 #[tokio::test]
 async fn a_service_that_cannot_look_at_the_stream_takes_no_requests() {

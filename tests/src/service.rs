@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use profilectl::token::{SigningKey, init_keys};
 pub use rustix::process::Signal;
@@ -22,12 +22,17 @@ use crate::temp_dir::TempDir;
 pub const ISSUER: &str = "https://issuer.example";
 pub const AUDIENCE: &str = "profile";
 
-const SILENCE_SECONDS_MAX: u64 = 60;
+/// How long what is waited for may take, whatever else is logged meanwhile.
+const LOGGED_WITHIN: Duration = Duration::from_secs(300);
+const READY: &str = "\"message\":\"ready\"";
+/// A nats-server sets the bytes of a stream aside on its disk, or refuses the stream: the 10 GiB of
+/// `config/default.toml` are more than some machines have left. An `extra` with this section says its own.
+const SMALL_STREAM: &str = "[relay]\nmax_bytes = 268_435_456\n";
 const END_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running (or, after [`Service::kill`] or [`Service::stop`], ended) service.
 ///
-/// Its methods block for as long as the service takes, a minute at most, then panic with its log.
+/// Its methods block for as long as the service takes, minutes at most, then panic with its log.
 #[derive(Debug)]
 pub struct Service {
     // Dropped in this order: the process goes before its folder does.
@@ -55,7 +60,12 @@ impl Service {
     pub fn prepared_at(url: &str, nats: &str, extra: &str) -> Service {
         let folder = TempDir::create();
         let key = Arc::new(init_keys(&folder.join("keys")).expect("a key can be made"));
-        let config = config(url, nats, &folder, extra);
+        let relay = if extra.contains("[relay]") {
+            ""
+        } else {
+            SMALL_STREAM
+        };
+        let config = config(url, nats, &folder, &format!("{extra}\n{relay}"));
         fs::write(folder.join("profiled.toml"), config).expect("the folder can be written");
         Service {
             child: None,
@@ -101,14 +111,21 @@ impl Service {
     /// The log of a process that has ended.
     pub fn try_start_again(&mut self) -> Result<(), String> {
         let lines = self.start_unready();
+        if self.logged(&lines, |line| line.contains(READY)).is_some() {
+            return Ok(());
+        }
+        self.ended();
+        Err(self.log())
+    }
+
+    /// The first line that is looked for; `None` when the process has ended without.
+    fn logged(&self, lines: &Receiver<String>, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let until = Instant::now() + LOGGED_WITHIN;
         loop {
-            match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
-                Ok(line) if line.contains("\"message\":\"ready\"") => return Ok(()),
+            match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) if wanted(&line) => return Some(line),
                 Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.ended();
-                    return Err(self.log());
-                }
+                Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
             }
         }
@@ -150,39 +167,21 @@ impl Service {
     /// Starts the process again on the same data and waits until it has logged `text`, as the first
     /// of the two: it must not get ready before.
     pub fn start_until_logged(&mut self, text: &str) -> Receiver<String> {
-        let (child, lines) = self.spawn(&[]);
-        self.child = Some(child);
-        loop {
-            match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
-                Ok(line) if line.contains(text) => return lines,
-                Ok(line) if line.contains("\"message\":\"ready\"") => {
-                    panic!("profiled got ready:\n{}", self.log())
-                }
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => panic!("profiled ended:\n{}", self.log()),
-                Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
-            }
+        let lines = self.start_unready();
+        match self.logged(&lines, |line| line.contains(text) || line.contains(READY)) {
+            Some(line) if line.contains(text) => lines,
+            Some(_) => panic!("profiled got ready:\n{}", self.log()),
+            None => panic!("profiled ended:\n{}", self.log()),
         }
     }
 
     /// Starts a process that is expected to end by itself; returns how, the log tells why.
     pub fn start_and_end(&mut self) -> ExitStatus {
-        let (mut child, lines) = self.spawn(&[]);
-        loop {
-            match lines.recv_timeout(Duration::from_secs(SILENCE_SECONDS_MAX)) {
-                Ok(line) if line.contains("\"message\":\"ready\"") => {
-                    let _ = child.kill();
-                    panic!("profiled got ready:\n{}", self.log());
-                }
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("profiled hangs:\n{}", self.log()),
-            }
+        let lines = self.start_unready();
+        if self.logged(&lines, |line| line.contains(READY)).is_some() {
+            panic!("profiled got ready:\n{}", self.log());
         }
-        end_of(&mut child, END_WITHIN).unwrap_or_else(|| {
-            let _ = child.kill();
-            panic!("profiled does not end:\n{}", self.log())
-        })
+        self.ended()
     }
 
     /// SIGKILL: nothing is closed.
@@ -264,9 +263,7 @@ impl Service {
 
     fn port_of(&self, port: &str) -> SocketAddr {
         let log = self.log.lock().expect("the log is not poisoned");
-        let ready = log
-            .iter()
-            .rfind(|line| line.contains("\"message\":\"ready\""));
+        let ready = log.iter().rfind(|line| line.contains(READY));
         let ready: Value = serde_json::from_str(ready.expect("the service was ready once"))
             .expect("a line of the log is JSON");
         let address = ready["fields"][port].as_str();

@@ -36,6 +36,8 @@ use layer::Layer;
 
 /// The documentation of every option, and its default.
 pub const DEFAULT_TOML: &str = include_str!("../../../config/default.toml");
+/// What `--dev` has instead: a nats-server reserves `max_bytes` on its disk, or refuses the stream.
+const DEV_TOML: &str = "[relay]\nmax_bytes = 1_073_741_824\n";
 
 /// All options, one section per module.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
@@ -89,15 +91,15 @@ impl Config {
         file: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
-        let config = read(file, env)?;
+        let config = read(defaults()?, file, env)?;
         if config.auth.issuers.is_empty() {
             return Err(ConfigError::NoIssuer);
         }
         config.checked()
     }
 
-    /// The options behind `--dev`: without an issuer of its own the development key is the only one. Call
-    /// [`crate::auth::dev::check_dev_allowed`] before anything listens.
+    /// The options behind `--dev`: without an issuer of its own the development key is the only one, and the
+    /// event stream is small. Call [`crate::auth::dev::check_dev_allowed`] before anything listens.
     ///
     /// # Errors
     /// [`ConfigError`], as [`Config::load`], but a missing issuer is none.
@@ -105,7 +107,8 @@ impl Config {
         file: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
-        let mut config = read(file, env)?;
+        let base = defaults()?.merge(Layer::from_toml("the defaults of --dev", DEV_TOML)?);
+        let mut config = read(base, file, env)?;
         config.dev = true;
         if config.auth.issuers.is_empty() {
             config
@@ -121,7 +124,7 @@ impl Config {
     /// # Errors
     /// None, unless the compiled-in file is broken, which a test excludes.
     pub fn defaults() -> Result<Config, ConfigError> {
-        read(None, [])?.checked()
+        read(defaults()?, None, [])?.checked()
     }
 
     fn checked(self) -> Result<Config, ConfigError> {
@@ -132,11 +135,19 @@ impl Config {
     }
 }
 
+fn defaults() -> Result<Figment, ConfigError> {
+    Ok(Figment::from(Layer::from_toml(
+        "config/default.toml",
+        DEFAULT_TOML,
+    )?))
+}
+
 fn read(
+    base: Figment,
     file: Option<&Path>,
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let mut figment = Figment::from(Layer::from_toml("config/default.toml", DEFAULT_TOML)?);
+    let mut figment = base;
     if let Some(path) = file {
         figment = figment.merge(Layer::from_file(path)?);
     }

@@ -112,6 +112,18 @@ fn a_service_without_issuer_does_not_start() {
 }
 
 #[test]
+fn the_event_stream_of_dev_is_small_unless_its_size_is_set() {
+    let gibibytes = |config: &Config| config.relay.max_bytes >> 30;
+    assert_eq!(gibibytes(&Config::defaults().unwrap()), 10);
+    assert_eq!(gibibytes(&Config::load_dev(None, []).unwrap()), 1);
+    let set = (
+        "PROFILE__RELAY__MAX_BYTES".to_owned(),
+        (3_u64 << 30).to_string(),
+    );
+    assert_eq!(gibibytes(&Config::load_dev(None, [set]).unwrap()), 3);
+}
+
+#[test]
 fn an_unknown_key_is_refused_by_name_and_source() {
     let refused = load_file("[nats]\nping_intervall_ms = 4711\n")
         .unwrap_err()

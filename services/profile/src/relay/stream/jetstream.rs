@@ -150,7 +150,13 @@ impl JetStreamEvents {
     async fn apply(&self, call: &str, config: &Config) -> Result<Info, StreamError> {
         self.api(&format!("STREAM.{call}.{EVENT_STREAM}"), config)
             .await?
-            .map_err(|error| api_error(&format!("the stream {EVENT_STREAM}: {call}"), &error))
+            .map_err(|error| {
+                let advice = no_room(&error, config.max_bytes);
+                api_error(
+                    &format!("the stream {EVENT_STREAM}: {call}{advice}"),
+                    &error,
+                )
+            })
     }
 
     async fn read_one(&self, sequence: u64) -> Result<Option<(u64, EventMessage)>, StreamError> {
@@ -350,6 +356,25 @@ const PERMANENT: [ErrorCode; 7] = [
     ErrorCode::STREAM_MAX_BYTES_REQUIRED,
     ErrorCode::STREAM_MAX_STREAM_BYTES_EXCEEDED,
 ];
+
+/// What may not fit into the server. It passes when there is room, so it is waited for.
+const NO_ROOM: [ErrorCode; 3] = [
+    ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+    ErrorCode::INSUFFICIENT_RESOURCES,
+    ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+];
+
+/// A nats-server sets the stream's bytes aside when it makes it.
+fn no_room(error: &async_nats::jetstream::Error, bytes_max: i64) -> String {
+    if !NO_ROOM.contains(&error.error_code()) {
+        return String::new();
+    }
+    format!(
+        " of relay.max_bytes = {} does not fit into what nats-server may store: make it smaller, or give \
+         nats-server more (free disk, max_file_store, the limits of the account)",
+        bytes_max.max(0)
+    )
+}
 
 /// A refusal of a call: what the operator has to change is [`StreamError::Refused`].
 fn api_error(what: &str, error: &async_nats::jetstream::Error) -> StreamError {
