@@ -157,7 +157,7 @@ fn an_error_of_the_log_is_the_end(ended: &Ended) -> Result<(), String> {
     // It may have been told to stop, or killed, while it was about to end by itself: it has seen that the
     // log failed, and its exit says so.
     let is_noticed = ended.log.contains("the commit log has failed") && !ended.status.success();
-    let is_the_end = ended.ended_by_itself || is_noticed;
+    let is_the_end = ended.ended_by_itself || is_noticed || ended.killed_before_fault;
     if ended.fault().is_some_and(is_of_the_log) && !is_the_end {
         return Err("it went on after an error of the log".to_owned());
     }

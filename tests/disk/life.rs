@@ -51,6 +51,9 @@ pub(crate) struct Ended {
     pub(crate) heard: Heard,
     pub(crate) got_ready: bool,
     pub(crate) ended_by_itself: bool,
+    /// SIGKILL was on its way before any rule was seen to come due: what the process makes of one that
+    /// came due since is not known.
+    pub(crate) killed_before_fault: bool,
 }
 
 impl Ended {
@@ -108,6 +111,7 @@ impl Life {
             heard,
             got_ready: run.is_ready,
             ended_by_itself: !run.is_signalled,
+            killed_before_fault: run.killed_before_fault,
         }
     }
 
@@ -132,6 +136,8 @@ impl Life {
                 let enough = answers(world) + ANSWERS_AFTER_FAULT;
                 run.until(|_| answers(world) >= enough);
                 run.is_signalled = !run.is_over;
+                run.killed_before_fault =
+                    run.fault.is_none() && self.end == End::KilledAfterFault && !run.is_over;
                 world.service.signal(self.end.signal());
             }
         }
@@ -163,6 +169,7 @@ pub(crate) struct Run {
     pub(crate) is_over: bool,
     /// We have ended it.
     is_signalled: bool,
+    killed_before_fault: bool,
 }
 
 impl Run {
@@ -173,6 +180,7 @@ impl Run {
             is_ready: false,
             is_over: false,
             is_signalled: false,
+            killed_before_fault: false,
         }
     }
 

@@ -177,11 +177,18 @@ impl Service {
 
     /// Starts a process that is expected to end by itself; returns how, the log tells why.
     pub fn start_and_end(&mut self) -> ExitStatus {
-        let lines = self.start_unready();
-        if self.logged(&lines, |line| line.contains(READY)).is_some() {
-            panic!("profiled got ready:\n{}", self.log());
-        }
-        self.ended()
+        // Beside a process that may run on the same data.
+        let (mut child, lines) = self.spawn(&[]);
+        let is_ready = self.logged(&lines, |line| line.contains(READY)).is_some();
+        let ended = if is_ready {
+            None
+        } else {
+            end_of(&mut child, END_WITHIN)
+        };
+        ended.unwrap_or_else(|| {
+            let _ = child.kill();
+            panic!("profiled got ready, or does not end:\n{}", self.log())
+        })
     }
 
     /// SIGKILL: nothing is closed.

@@ -27,6 +27,8 @@ impl World {
     async fn start() -> World {
         let server = NatsServer::start(ServerOptions {
             extra_users: "{ user: operator, password: password-of-operator }".to_owned(),
+            // Hugo's events stay to be watched: without it they are erased while they are being read.
+            without_permission: Some("$JS.API.STREAM.MSG.DELETE.PROFILE_EVENTS".to_owned()),
             ..ServerOptions::default()
         });
         let service = Service::start(&server, "");
