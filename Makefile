@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run run-cluster test lint fmt deny sim powercut crash load compose-test import-test acceptance space damage linearizability soak netfaults bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
+.PHONY: help run run-cluster test lint fmt deny sim powercut crash load compose-test import-test acceptance space damage linearizability soak netfaults cluster-faults bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -79,6 +79,10 @@ soak: ## an hour of mixed load with faults, and a million requests that time out
 netfaults: ## 200 faults of a real nats-server and of the lines to it (FAULTS=N, SEED=N replays, ONLY=Forged)
 	cargo build --profile checks --locked --bins
 	FAULTS=$${FAULTS:-200} cargo test --profile checks --locked -p profile-tests --test netfaults -- --nocapture
+
+cluster-faults: ## 60 faults of three nats-servers and three services, each pair on a host of its own (FAULTS=N, SEED=N, ONLY=CutAll; needs root)
+	cargo build --profile checks --locked --bins
+	FAULTS=$${FAULTS:-60} cargo test --profile checks --locked -p profile-tests --test cluster_faults -- --nocapture
 
 bad-disk: ## the real process while each of 200 calls fails in every way (CALLS=N), and 50 full disks (FULL_DISKS=N, SEED=N)
 	cargo build --profile checks --locked --bins

@@ -7,7 +7,8 @@ use async_nats::{Client, HeaderMap};
 use profilectl::token::{TokenClaims, mint};
 use serde_json::Value;
 
-use crate::nats_server::{NatsServer, NatsUser};
+use crate::bus::{self, Bus};
+use crate::nats_server::NatsUser;
 use crate::service::{AUDIENCE, ISSUER, Service};
 
 /// Who a token speaks for.
@@ -99,14 +100,14 @@ pub struct Caller {
 
 impl Caller {
     /// Connects as the requester of the shipped configuration, with a token for `identity`.
-    pub async fn connect(server: &NatsServer, service: &Service, identity: &Identity) -> Caller {
-        Caller::anonymous(server)
+    pub async fn connect(bus: &impl Bus, service: &Service, identity: &Identity) -> Caller {
+        Caller::anonymous(bus)
             .await
             .with_token(&token(service, identity))
     }
 
-    pub async fn anonymous(server: &NatsServer) -> Caller {
-        Caller::over(server.connect(NatsUser::Requester).await)
+    pub async fn anonymous(bus: &impl Bus) -> Caller {
+        Caller::over(bus::connect(bus, NatsUser::Requester).await)
     }
 
     /// Without a token, over a connection of its own kind.

@@ -8,9 +8,12 @@
     clippy::indexing_slicing
 )]
 
+pub mod bus;
 pub mod caller;
 pub mod fault_proxy;
 pub mod http_client;
+pub mod namespaces;
+pub mod nats_cluster;
 pub mod nats_server;
 pub mod outcome;
 pub mod ports;

@@ -15,10 +15,11 @@ pub use users::{Connection, NatsUser};
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::bus::Bus;
 use crate::ports::HeldPort;
 use crate::repository;
 use crate::temp_dir::TempDir;
-use process::Process;
+pub(crate) use process::{Launch, Process};
 
 /// Where the list of users begins in the shipped configuration.
 const USERS: &str = "  users: [\n";
@@ -100,7 +101,13 @@ impl NatsServer {
         let config = self.folder.join("nats-server.conf");
         fs::write(&config, self.config()).expect("the configuration can be written");
         let store = self.store();
-        self.process = Some(Process::start(&config, &store, self.port.number()));
+        self.process = Some(Process::start(&Launch {
+            config: &config,
+            store: &store,
+            address: self.port.address(),
+            namespace: None,
+            arguments: &[],
+        }));
     }
 
     /// The same for a test that is not async, with the runtime that its clients run on: the harness holds
@@ -217,6 +224,12 @@ impl NatsServer {
         let users = format!("{USERS}\n{}\n", self.options.extra_users);
         assert!(config.contains(USERS), "the list of users is in the file");
         config.replacen(USERS, &users, 1)
+    }
+}
+
+impl Bus for NatsServer {
+    fn urls(&self) -> Vec<String> {
+        vec![self.url()]
     }
 }
 

@@ -8,13 +8,15 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use profilectl::token::{SigningKey, init_keys};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
+use tokio::time::Instant;
 
+use crate::bus::Bus;
 use crate::nats_server::{NatsServer, NatsUser};
 use crate::temp_dir::TempDir;
 
@@ -39,21 +41,29 @@ pub struct Service {
     child: Option<Child>,
     key: Arc<SigningKey>,
     log: Arc<Mutex<Vec<String>>>,
+    /// Of the network in which it runs, if that is not ours.
+    namespace: Option<String>,
     folder: TempDir,
 }
 
 impl Service {
-    /// Starts the service on `server` with an empty data directory and waits until it is ready.
+    /// Starts the service on `bus` with an empty data directory and waits until it is ready.
     /// `extra` is configuration (TOML, whole sections).
-    pub fn start(server: &NatsServer, extra: &str) -> Service {
-        let mut service = Service::prepared(server, extra);
+    pub fn start(bus: &impl Bus, extra: &str) -> Service {
+        let mut service = Service::prepared(bus, extra);
         service.start_again();
         service
     }
 
     /// Everything but the process: for a test of what makes it refuse to start.
-    pub fn prepared(server: &NatsServer, extra: &str) -> Service {
-        Service::prepared_at(&server.url(), "", extra)
+    pub fn prepared(bus: &impl Bus, extra: &str) -> Service {
+        let urls = bus.urls();
+        // A frozen server is left for another one soon, as docs/scale-out.md advises.
+        let nats = match urls.len() {
+            1 => "",
+            _ => "ping_interval_ms = 1_000",
+        };
+        Service::prepared_at(&urls.join("\", \""), nats, extra)
     }
 
     /// The same on a bus that is reached by `url`; `nats` is lines of the section of that name.
@@ -71,13 +81,14 @@ impl Service {
             child: None,
             key,
             log: Arc::default(),
+            namespace: None,
             folder,
         }
     }
 
     /// A further node of the same store: a data directory of its own, and the same tokens.
-    pub fn prepared_beside(&self, server: &NatsServer, extra: &str) -> Service {
-        let mut service = Service::prepared(server, extra);
+    pub fn prepared_beside(&self, bus: &impl Bus, extra: &str) -> Service {
+        let mut service = Service::prepared(bus, extra);
         for file in fs::read_dir(self.folder.join("keys")).expect("the keys are there") {
             let file = file.expect("the keys can be listed");
             let to = service.folder.join("keys").join(file.file_name());
@@ -85,6 +96,11 @@ impl Service {
         }
         service.key = Arc::clone(&self.key);
         service
+    }
+
+    /// From its next start on it runs in this network namespace.
+    pub fn move_to(&mut self, namespace: &str) {
+        self.namespace = Some(namespace.to_owned());
     }
 
     /// The same without anybody who may mint tokens.
@@ -293,7 +309,15 @@ impl Service {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(binary("profiled"));
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]);
+                command.arg(binary("profiled"));
+                command
+            }
+            None => Command::new(binary("profiled")),
+        };
         command
             .arg("--config")
             .arg(self.folder.join("profiled.toml"));

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -20,8 +21,20 @@ pub type LogLine = String;
 const START_OR_STOP_SECONDS_MAX: u64 = 10;
 const LOG_LINES_KEPT_MAX: usize = 200;
 
+/// How a server is to be started.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Launch<'a> {
+    pub(crate) config: &'a Path,
+    pub(crate) store: &'a Path,
+    /// The port is one of a `HeldPort`, or alone in its namespace.
+    pub(crate) address: SocketAddr,
+    /// The network namespace, if it is not ours.
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) arguments: &'a [String],
+}
+
+#[derive(Debug)]
+pub(crate) struct Process {
     child: Child,
     log: Arc<Mutex<VecDeque<LogLine>>>,
     /// Every line as it comes, until somebody stops listening; closed when the process has ended.
@@ -31,13 +44,25 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts the server and waits for its "ready". The port is one of a `HeldPort`.
-    pub(super) fn start(config: &Path, store: &Path, port: u16) -> Self {
-        let mut command = Command::new(program());
-        command.arg("-c").arg(config).arg("-sd").arg(store);
+    /// Starts the server and waits for its "ready".
+    pub(crate) fn start(launch: &Launch<'_>) -> Self {
+        let mut command = match launch.namespace {
+            // It becomes what it runs: the process id is the server's.
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program());
+                command
+            }
+            None => Command::new(program()),
+        };
         command
-            .args(["-a", "127.0.0.1", "-m", "-1", "-p"])
-            .arg(port.to_string());
+            .arg("-c")
+            .arg(launch.config)
+            .arg("-sd")
+            .arg(launch.store);
+        let (ip, port) = (launch.address.ip(), launch.address.port());
+        command.args(["-a", &ip.to_string(), "-m", "-1", "-p", &port.to_string()]);
+        command.args(launch.arguments);
         for user in NatsUser::ALL.into_iter().chain([NatsUser::ConsumerOrg1]) {
             command.env(user.password_variable(), user.password());
         }
@@ -64,25 +89,25 @@ impl Process {
     }
 
     /// SIGTERM, then waits for the end.
-    pub(super) fn terminate(mut self) {
+    pub(crate) fn terminate(mut self) {
         self.resume();
         self.signal(Signal::TERM);
         while self.next_line().is_some() {}
         self.child.wait().expect("the server can be waited for");
     }
 
-    pub(super) fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
         // The signal reaches one thread after the other: wait until the last of them stands still.
         let child = WaitId::Pid(Pid::from_child(&self.child));
         waitid(child, WaitIdOptions::STOPPED).expect("our own child can be waited for");
     }
 
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    pub(super) fn log(&self) -> Vec<LogLine> {
+    pub(crate) fn log(&self) -> Vec<LogLine> {
         self.log
             .lock()
             .expect("the log is not poisoned")
@@ -91,15 +116,15 @@ impl Process {
             .collect()
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(super) fn version(&self) -> (u32, u32) {
+    pub(crate) fn version(&self) -> (u32, u32) {
         self.version
     }
 
-    pub(super) fn monitoring_url(&self) -> String {
+    pub(crate) fn monitoring_url(&self) -> String {
         format!("http://{}", self.monitoring)
     }
 

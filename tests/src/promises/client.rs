@@ -30,6 +30,15 @@ pub struct Command {
 }
 
 impl Command {
+    /// Creates a user of its own.
+    pub fn create(key: &str) -> Command {
+        Command {
+            operation: "create",
+            user: format!("u-{key}"),
+            key: key.to_owned(),
+        }
+    }
+
     fn body(&self) -> Value {
         let (user, name) = (&self.user, &self.key);
         match self.operation {
@@ -78,6 +87,8 @@ pub struct Answers {
     pub acked: u64,
     /// Refused as certainly not done.
     pub refused: u64,
+    /// The bus said that nobody is there.
+    pub nobody: u64,
 }
 
 /// What became of the commands.
@@ -142,6 +153,14 @@ impl Client {
         heard
     }
 
+    /// Sends one command and no more.
+    pub async fn once(self, command: Command) -> Heard {
+        let mut heard = Heard::default();
+        let answer = send(&self.caller, &command).await;
+        self.note(command, answer, &mut heard);
+        heard
+    }
+
     /// Whether the service is there.
     fn note(
         &self,
@@ -172,6 +191,7 @@ impl Client {
             }
             Ok(answer) => panic!("{command:?}: {}", answer.body),
             Err(RequestErrorKind::NoResponders) => {
+                self.answers.send_modify(|answers| answers.nobody += 1);
                 heard.refused.insert(command.key);
                 false
             }
@@ -190,11 +210,7 @@ impl Client {
             self.rng.next_u32().is_multiple_of(10),
         );
         if create || pool.len() < USERS_AT_ONCE {
-            return Command {
-                operation: "create",
-                user: format!("u-{key}"),
-                key: key.to_owned(),
-            };
+            return Command::create(key);
         }
         let chosen = choice % pool.len();
         pool[chosen].1 += 1;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::bus::{self, Bus};
 use crate::caller::Caller;
-use crate::nats_server::{NatsServer, NatsUser};
+use crate::nats_server::NatsUser;
 use async_nats::jetstream::{self, consumer::pull};
 use futures::{StreamExt, stream};
 use profile_messages::event::CloudEvent;
@@ -94,8 +95,8 @@ fn date(details: &ObjectDetails) -> String {
 
 /// The stream as a durable consumer reads it: until it has seen an event of every change and the
 /// stream has no more, or until the silence is too long.
-pub async fn events(server: &NatsServer, users: &Users) -> Vec<SeenEvent> {
-    let jetstream = jetstream::new(server.connect(NatsUser::Consumer).await);
+pub async fn events(bus: &impl Bus, users: &Users) -> Vec<SeenEvent> {
+    let jetstream = jetstream::new(bus::connect(bus, NatsUser::Consumer).await);
     let stream = jetstream
         .get_stream_no_info(EVENT_STREAM)
         .await

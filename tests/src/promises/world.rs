@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bus::Bus;
 use crate::caller::{Caller, Identity};
 use crate::nats_server::NatsServer;
 use crate::service::Service;
@@ -23,7 +24,7 @@ pub const CLIENTS: usize = 8;
 const CONFIG: &str = "[log]\nsegment_bytes = 1_048_576\ngroup_bytes_max = 1_048_576\n";
 
 #[derive(Debug)]
-pub struct World {
+pub struct World<B = NatsServer> {
     pub runtime: Runtime,
     pub service: Service,
     pub answers: watch::Sender<Answers>,
@@ -34,7 +35,7 @@ pub struct World {
     signal: watch::Sender<Signal>,
     pool: Pool,
     owner: Caller,
-    server: NatsServer,
+    bus: B,
 }
 
 impl World {
@@ -48,8 +49,27 @@ impl World {
     /// A world whose service has never run. `extra` is configuration (TOML, whole sections).
     pub fn prepared(seed: u64, extra: &str) -> World {
         let (runtime, server) = NatsServer::start_with_runtime();
-        let service = Service::prepared(&server, &format!("{CONFIG}{extra}"));
-        let owner = runtime.block_on(Caller::connect(&server, &service, &Identity::owner("zoo")));
+        World::on(runtime, server, seed, extra)
+    }
+
+    pub fn server(&mut self) -> &mut NatsServer {
+        &mut self.bus
+    }
+
+    /// The event stream is lost with all it held; the service is not running.
+    pub fn wipe_stream(&mut self) {
+        let _in_runtime = self.runtime.enter();
+        self.bus.stop();
+        self.bus.wipe_store();
+        self.bus.start_again();
+    }
+}
+
+impl<B: Bus> World<B> {
+    /// The same on any bus.
+    pub fn on(runtime: Runtime, bus: B, seed: u64, extra: &str) -> World<B> {
+        let service = Service::prepared(&bus, &format!("{CONFIG}{extra}"));
+        let owner = runtime.block_on(Caller::connect(&bus, &service, &Identity::owner("zoo")));
         World {
             runtime,
             service,
@@ -60,7 +80,7 @@ impl World {
             signal: watch::Sender::new(Signal::default()),
             pool: Pool::default(),
             owner,
-            server,
+            bus,
         }
     }
 
@@ -68,11 +88,11 @@ impl World {
     pub fn node(&self, extra: &str) -> Service {
         let _in_runtime = self.runtime.enter();
         let extra = format!("{CONFIG}{extra}");
-        self.service.prepared_beside(&self.server, &extra)
+        self.service.prepared_beside(&self.bus, &extra)
     }
 
-    pub fn server(&mut self) -> &mut NatsServer {
-        &mut self.server
+    pub fn bus(&mut self) -> &mut B {
+        &mut self.bus
     }
 
     /// Starts all clients; the keys of their commands start with `name`.
@@ -80,17 +100,33 @@ impl World {
         self.signal.send_replace(Signal::default());
         let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
-            let client = Client {
-                name: format!("{name}-{number}"),
-                caller: self.owner.clone(),
-                rng: split(&mut self.rng),
-                pool: Arc::clone(&self.pool),
-                signal: self.signal.subscribe(),
-                answers: self.answers.clone(),
-            };
+            let client = self.client(format!("{name}-{number}"));
             clients.spawn_on(client.work(), self.runtime.handle());
         }
         clients
+    }
+
+    fn client(&mut self, name: String) -> Client {
+        Client {
+            name,
+            caller: self.owner.clone(),
+            rng: split(&mut self.rng),
+            pool: Arc::clone(&self.pool),
+            signal: self.signal.subscribe(),
+            answers: self.answers.clone(),
+        }
+    }
+
+    /// Creates one user beside the load; its answer is counted in `answers` alone.
+    pub fn send_one(
+        &mut self,
+        key: &str,
+        answers: &watch::Sender<Answers>,
+        to: &mut JoinSet<Heard>,
+    ) {
+        let mut client = self.client(key.to_owned());
+        client.answers = answers.clone();
+        to.spawn_on(client.once(Command::create(key)), self.runtime.handle());
     }
 
     /// Who owns every user of this world.
@@ -152,14 +188,6 @@ impl World {
         Ok(())
     }
 
-    /// The event stream is lost with all it held; the service is not running.
-    pub fn wipe_stream(&mut self) {
-        let _in_runtime = self.runtime.enter();
-        self.server.stop();
-        self.server.wipe_store();
-        self.server.start_again();
-    }
-
     /// The users of these commands as the service tells them now.
     pub fn observe<'a>(&self, commands: impl Iterator<Item = &'a Command>) -> check::Users {
         let users: BTreeSet<String> = commands.map(|command| command.user.clone()).collect();
@@ -215,7 +243,7 @@ impl World {
         let users = self.observe(all.iter().map(|(command, _)| command));
         self.check(&users)?;
         self.check_list()?;
-        let events = self.runtime.block_on(observe::events(&self.server, &users));
+        let events = self.runtime.block_on(observe::events(&self.bus, &users));
         check::events(&events, &users)?;
         Ok(users.values().map(|told| told.history.len()).sum())
     }
