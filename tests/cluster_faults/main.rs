@@ -55,10 +55,12 @@ fn nothing_that_happens_to_the_cluster_loses_or_repeats_a_change() {
     eprintln!("{changes} changes, longest until served: {longest:?}");
     // Of a short run beside other tests the machine would be judged.
     for (fault, longest) in longest.into_iter().filter(|_| faults.is_some()) {
-        assert!(
-            longest <= SERVED_WITHIN,
-            "{fault:?}: {longest:?}, SEED={seed}"
-        );
+        // A follower that hears nothing of a leader that hears it may call elections one after the other.
+        let within = match fault == Fault::CutOneWay {
+            true => 3 * SERVED_WITHIN,
+            false => SERVED_WITHIN,
+        };
+        assert!(longest <= within, "{fault:?}: {longest:?}, SEED={seed}");
     }
 }
 

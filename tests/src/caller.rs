@@ -1,11 +1,12 @@
 //! A caller of the service: a NATS client with a token.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::{Client, HeaderMap};
 use profilectl::token::{TokenClaims, mint};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::bus::{self, Bus};
 use crate::nats_server::NatsUser;
@@ -96,7 +97,13 @@ impl Answer {
 pub struct Caller {
     client: Client,
     headers: Vec<(String, String)>,
+    /// How often a call is made at most.
+    attempts_max: u32,
 }
+
+/// Of a patient caller, with [`PAUSE`] between two of them.
+const ATTEMPTS_MAX: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl Caller {
     /// Connects as the requester of the shipped configuration, with a token for `identity`.
@@ -115,6 +122,18 @@ impl Caller {
         Caller {
             client,
             headers: Vec::new(),
+            attempts_max: 1,
+        }
+    }
+
+    /// The same caller, who makes a call again that was refused as safe to make again: several nodes may have
+    /// to find a new leader of their log at any time.
+    #[must_use]
+    pub fn patient(&self) -> Caller {
+        let attempts_max = ATTEMPTS_MAX;
+        Caller {
+            attempts_max,
+            ..self.clone()
         }
     }
 
@@ -145,8 +164,15 @@ impl Caller {
         operation: &str,
         body: Value,
     ) -> Result<Answer, async_nats::RequestError> {
-        let subject = format!("profile.v1.{operation}");
-        self.send(subject, body.to_string().into_bytes()).await
+        let (subject, body) = (format!("profile.v1.{operation}"), body.to_string());
+        for _ in 1..self.attempts_max {
+            let answer = self.send(subject.clone(), body.clone().into()).await?;
+            if answer.status != Some(503) || answer.metadata("retry") != Some("safe") {
+                return Ok(answer);
+            }
+            let _ = timeout(PAUSE, std::future::pending::<()>()).await;
+        }
+        self.send(subject, body.into_bytes()).await
     }
 
     /// Calls any subject with any bytes.
