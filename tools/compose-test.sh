@@ -6,7 +6,8 @@
 # Needs Docker and `docker compose` or docker-compose 1.29. Without a running Docker daemon it starts
 # one of its own, which needs root and Debian's docker.io, docker-compose, busybox-static and prometheus. Where
 # images cannot be pulled or built it uses stand-ins made of what is here (tools/stand-in-images.sh);
-# an override file then changes the names of the images and nothing else. Prometheus is Debian's then, and what
+# an override file then changes the names of the images and nothing else. At last the profile `cluster`: a change is
+# read while each of its services and each of its nats-servers is away. Prometheus is Debian's then, and what
 # stands in for Grafana only says that it is healthy. MONITORING=0: without that part.
 #
 # PULL=never: stand-ins at once. BINARIES=FOLDER: profiled and profilectl for them, not target/release (those
@@ -64,8 +65,8 @@ ensure_images() {
     tools/stand-in-images.sh "$scratch/images" "${BINARIES:-${CARGO_TARGET_DIR:-target}/release}"
     {
         echo "services:"
-        printf '  %s: { image: "profile-nats:stand-in" }\n' secrets nats
-        printf '  %s: { image: "profile-service:stand-in" }\n' keys profile ctl
+        printf '  %s: { image: "profile-nats:stand-in" }\n' secrets nats nats-1 nats-2 nats-3
+        printf '  %s: { image: "profile-service:stand-in" }\n' keys profile ctl node-1 node-2 node-3
         [[ ${MONITORING:-} == 0 ]] ||
             printf '  %s: { image: "profile-%s:stand-in" }\n' prometheus prometheus grafana grafana
     } >"$override"
@@ -73,9 +74,9 @@ ensure_images() {
     image=profile-service:stand-in
 }
 
-await_healthy() {
+await_healthy() { # the service, unless another one is named
     local id
-    id=$(compose ps -q profile)
+    id=$(compose ps -q "${1:-profile}")
     for ((i = 0; i < HEALTHY_SECONDS_MAX; i++)); do
         [[ $(docker inspect --format '{{.State.Health.Status}}' "$id") != healthy ]] || return 0
         sleep 1
@@ -163,8 +164,47 @@ EOF
         cmp - config/monitoring/grafana/dashboards/profile-service.json || fail "Grafana has no dashboard"
 }
 
+# Three services on three nats-servers; every one of them goes away once.
+cluster() {
+    compose stop profile nats
+    compose --profile cluster up -d node-1 node-2 node-3
+    local number
+    for number in 1 2 3; do await_healthy "node-$number"; done
+    token=$(mint ORG_OWNER)
+    as_clustered 1
+    ctl create --user-id user2 --user-name u2 --first-name Ada --last-name Byron --email ada@example.com
+    for number in 1 2 3; do
+        docker kill --signal KILL "$(compose ps -q "nats-$number")" "$(compose ps -q "node-$number")" >/dev/null
+        as_clustered $((number % 3 + 1))
+        until_done ctl patch user2 --nick-name "nick$number" --idempotency-key "key$number"
+        until_done nick_name_of_user2_is "nick$number"
+        compose --profile cluster up -d "node-$number"
+        await_healthy "node-$number"
+    done
+}
+
+nick_name_of_user2_is() { ctl --json get user2 | grep -q "\"nickName\": *\"$1\""; }
+
+# The following `ctl` is the requester at this nats-server of the cluster.
+as_clustered() {
+    local password
+    password=$(compose exec -T "nats-$1" cat /secrets/requester)
+    as=(-e "NATS_URL=nats://nats-$1:4222" -e PROFILECTL_NATS_USER=requester -e "PROFILECTL_NATS_PASSWORD=$password"
+        -e "PROFILE_TOKEN=$token")
+}
+
+# While a new leader is elected an answer may be "later".
+until_done() {
+    local tries
+    for ((tries = 0; tries < HEALTHY_SECONDS_MAX; tries++)); do
+        if "$@"; then return 0; fi
+        sleep 1
+    done
+    fail "not within $HEALTHY_SECONDS_MAX tries: $*"
+}
+
 clean_up() {
-    if docker info >/dev/null 2>&1; then compose --profile monitoring --profile tools down --volumes --remove-orphans >/dev/null 2>&1 || true; fi
+    if docker info >/dev/null 2>&1; then compose --profile cluster --profile monitoring --profile tools down --volumes --remove-orphans >/dev/null 2>&1 || true; fi
     if [[ -n $daemon ]]; then
         kill "$daemon" && wait "$daemon" || true
     fi
@@ -228,4 +268,6 @@ if [[ ${MONITORING:-} != 0 ]]; then
     token=$(mint ORG_OWNER)
     monitoring
 fi
+say "several nodes: each service and each nats-server goes away once"
+cluster
 say "passed"

@@ -24,6 +24,11 @@ pub fn log_subjects(partition: u16) -> String {
     format!("profile-log.{partition}.*")
 }
 
+/// What takes a place without a commit while a log in files is moved into the stream; no user's subject.
+pub fn log_filler(partition: u16) -> String {
+    format!("profile-log.filler.{partition}")
+}
+
 /// The subject of one user's commits. An id holds no character that a subject gives a meaning to.
 pub fn log_subject(partition: u16, user: &UserId) -> String {
     format!("profile-log.{partition}.{user}")

@@ -2,6 +2,7 @@
 //! JetStream.
 
 mod failing;
+mod migrate;
 mod nodes;
 
 use std::time::Duration;

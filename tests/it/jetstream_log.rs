@@ -2,6 +2,7 @@
 
 mod bench;
 mod entities;
+mod moving;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};

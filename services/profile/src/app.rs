@@ -32,6 +32,7 @@ mod health;
 
 pub use backup::{backup, restore};
 use cluster::Cluster;
+pub use cluster::migrate;
 use edges::{EdgeOptions, Parts, serve_requests};
 pub use health::health;
 use storage::{Opening, Storage};

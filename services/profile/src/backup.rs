@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::commit_log::file::archive::LogFiles;
-use crate::data_dir::{BACKUP, BACKUP_NEW, read_store, write_store};
+use crate::data_dir::{BACKUP, BACKUP_NEW, read_store, refuse_moved, write_store};
 use crate::file_system::{FileSystem, make_dirs};
 pub use error::BackupError;
 pub use manifest::Manifest;
@@ -57,6 +57,7 @@ pub struct Surroundings {
 pub fn backup(around: &Surroundings, data: &Path, to: &Path) -> Result<Manifest, BackupError> {
     let fs = around.files.as_ref();
     let begun_at = around.clock.now();
+    refuse_moved(fs, data)?;
     let store = read_store(fs, data)?.ok_or_else(|| BackupError::NoStore {
         path: data.to_owned(),
     })?;

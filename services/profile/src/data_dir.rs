@@ -23,6 +23,8 @@ const STORE_NEW: &str = "STORE.new";
 pub(crate) const BACKUP: &str = "BACKUP";
 pub(crate) const BACKUP_NEW: &str = "BACKUP.new";
 pub(crate) const RESTORING: &str = "RESTORING";
+/// The log in this directory was moved to the bus of several nodes: what is in `log` counts no more.
+const MOVED: &str = "MOVED";
 /// What may lie in a directory that is not ours yet: our own leftovers, and what mkfs puts there.
 const NOT_FOREIGN: [&str; 3] = [LOCK, STORE_NEW, "lost+found"];
 
@@ -51,6 +53,12 @@ pub enum DataDirError {
         path.display()
     )]
     HalfRestored { path: PathBuf },
+    #[error(
+        "the log of {} was moved to the bus (`profilectl migrate`), where several nodes write it: set \
+         commit_log.engine = \"jetstream\"",
+        path.display()
+    )]
+    Moved { path: PathBuf },
     #[error(
         "{} has format {found}, this release knows up to {known}: run the release that wrote it, or a \
          newer one",
@@ -114,14 +122,16 @@ impl DataDir {
     /// Locks `path` and reads its store file; makes both in an empty or missing directory.
     ///
     /// # Errors
-    /// [`DataDirError`]: in use, foreign, of a newer release, damaged, or unreadable.
+    /// [`DataDirError`]: in use, foreign, moved, of a newer release, damaged, or unreadable.
     pub fn open(
         fs: Arc<dyn FileSystem>,
         path: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<DataDir, DataDirError> {
         let made = Arc::clone(&clock);
-        DataDir::open_or(fs, path, clock, move || new_store(made.as_ref()))
+        let dir = DataDir::open_or(fs, path, clock, move || new_store(made.as_ref()))?;
+        refuse_moved(dir.inner.fs.as_ref(), path)?;
+        Ok(dir)
     }
 
     /// The same for one of several nodes, which have one store together.
@@ -275,6 +285,35 @@ fn refuse_foreign(fs: &dyn FileSystem, path: &Path) -> Result<(), DataDirError> 
             found: found.clone(),
         }),
     }
+}
+
+/// The log in a directory whose log was moved is not the newest any more.
+///
+/// # Errors
+/// [`DataDirError::Moved`], or that it cannot be looked at.
+pub(crate) fn refuse_moved(fs: &dyn FileSystem, path: &Path) -> Result<(), DataDirError> {
+    let names = fs.list(path).map_err(failed("list", path))?;
+    let path = path.to_owned();
+    match names.iter().any(|name| name == MOVED) {
+        true => Err(DataDirError::Moved { path }),
+        false => Ok(()),
+    }
+}
+
+/// Says durably that the log in here was moved.
+///
+/// # Errors
+/// [`DataDirError::Io`].
+pub(crate) fn mark_moved(fs: &dyn FileSystem, path: &Path) -> Result<(), DataDirError> {
+    if refuse_moved(fs, path).is_err() {
+        return Ok(());
+    }
+    let mark = path.join(MOVED);
+    let write = || {
+        fs.create(&mark)?.sync()?;
+        fs.sync_dir(path)
+    };
+    write().map_err(failed("write", &mark))
 }
 
 /// What to do about a directory that others than its owner may enter.

@@ -60,6 +60,11 @@ enum Task {
     /// user of whom something may be older: "contact" (unknown), "profile" (some field), "keys" (a
     /// repeated command would be done again).
     Restore(RestoreArguments),
+    /// Moves the log of the data directory to the bus of several nodes, commit by commit, and compares.
+    ///
+    /// Give --config with the configuration of the nodes. Stop the service first, and start the nodes once
+    /// it is done; started again it goes on. Prints how far it is.
+    Migrate,
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +143,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
                  --without-stream"
             ),
         },
+        // Serves nobody: it needs no issuer.
+        Some(Task::Migrate) => app::migrate(&Config::load_dev(file, environment)?),
         None => {
             let config = match arguments.dev {
                 true => Config::load_dev(file, environment)?,

@@ -17,7 +17,9 @@ use profile_messages::query::PAGE_ROWS_MAX;
 pub(crate) use events::{ReplayArgs, WatchArgs};
 pub(crate) use fields::{ClearableField, CreateArgs, FieldArgs, FileArg, PatchArgs, UpdateArgs};
 pub(crate) use global::{Format, Global};
-pub(crate) use installation::{BackupArgs, CompletionsArgs, DoctorArgs, InitArgs, RestoreArgs};
+pub(crate) use installation::{
+    BackupArgs, CompletionsArgs, DoctorArgs, InitArgs, MigrateArgs, RestoreArgs,
+};
 pub(crate) use transfer::{ExportArgs, ImportArgs};
 pub(crate) use values::{RoleGrant, duration};
 
@@ -99,6 +101,11 @@ pub(crate) enum Action {
     /// To be run where the service will run, which must be stopped. Prints the users of whom something may be
     /// older.
     Restore(RestoreArgs),
+    /// Move the log of a data directory to the bus of several nodes
+    ///
+    /// To be run where the service runs, which must be stopped. Every commit keeps its position, and each is
+    /// compared before the nodes may open the log. Killed, it goes on when it is started again.
+    Migrate(MigrateArgs),
     /// Write a configuration file for the service, with every option and what it is for
     Init(InitArgs),
     /// Print the completions of a shell, e.g. source <(profilectl completions bash)

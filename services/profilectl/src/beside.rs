@@ -1,7 +1,7 @@
 //! What only the service itself can do is done by the `profiled` beside this program.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command};
 
 use crate::failure::Failure;
 
@@ -20,14 +20,20 @@ pub(crate) fn profiled(task: &str) -> Command {
 /// # Errors
 /// Usage, when it cannot be started; `ended` when it did not succeed.
 pub(crate) fn run(mut command: Command, ended: &str) -> Result<(), Failure> {
-    let status = command.status().map_err(|error| {
-        let program = command.get_program().to_string_lossy();
-        Failure::usage(format!(
-            "{program} cannot be started: {error}; run this where the service is installed"
-        ))
-    })?;
+    let status = start(&mut command)?.wait()?;
     match status.success() {
         true => Ok(()),
         false => Err(Failure::other(ended)),
     }
+}
+
+/// # Errors
+/// Usage, when it cannot be started.
+pub(crate) fn start(command: &mut Command) -> Result<Child, Failure> {
+    command.spawn().map_err(|error| {
+        let program = command.get_program().to_string_lossy();
+        Failure::usage(format!(
+            "{program} cannot be started: {error}; run this where the service is installed"
+        ))
+    })
 }

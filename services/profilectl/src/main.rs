@@ -16,6 +16,7 @@ mod exit;
 mod export;
 mod failure;
 mod import;
+mod migrate;
 mod output;
 mod progress;
 mod queries;
@@ -65,6 +66,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Action::Doctor(args) => doctor::doctor(global, args),
         Action::Backup(args) => backup::backup(args),
         Action::Restore(args) => backup::restore(args),
+        Action::Migrate(args) => migrate::migrate(args),
         Action::Init(args) => setup::init(args),
         Action::Completions(args) => setup::completions(args),
         Action::Schema(args) => schema::schema(args),

@@ -108,6 +108,11 @@ pub(crate) fn token(token: &str) -> Result<(), Failure> {
     print(&format!("{token}\n"))
 }
 
+/// A line that another program of ours printed.
+pub(crate) fn line(line: &str) -> Result<(), Failure> {
+    print(&format!("{}\n", human::escaped(line)))
+}
+
 /// A line for people, on stderr.
 pub(crate) fn note(text: &str) {
     // Nobody is left to tell when stderr is closed.

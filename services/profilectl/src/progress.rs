@@ -17,20 +17,21 @@ const BETWEEN_LINES: Duration = Duration::from_secs(10);
 pub(crate) enum Unit {
     Bytes,
     Users,
+    Commits,
 }
 
 impl Unit {
     fn with_end(self) -> &'static str {
         match self {
             Unit::Bytes => "{bar:30} {percent:>3} %  {binary_bytes_per_sec}  {eta} left  {msg}",
-            Unit::Users => "{bar:30} {percent:>3} %  {per_sec}  {eta} left  {msg}",
+            Unit::Users | Unit::Commits => "{bar:30} {percent:>3} %  {per_sec}  {eta} left  {msg}",
         }
     }
 
     fn without_end(self) -> &'static str {
         match self {
             Unit::Bytes => "{spinner} {binary_bytes} read  {binary_bytes_per_sec}  {msg}",
-            Unit::Users => "{spinner} {per_sec}  {msg}",
+            Unit::Users | Unit::Commits => "{spinner} {per_sec}  {msg}",
         }
     }
 }
@@ -87,7 +88,7 @@ impl Progress {
         let per_second = self.bar.per_sec() as u64;
         let rate = match self.unit {
             Unit::Bytes => HumanBytes(per_second).to_string(),
-            Unit::Users => per_second.to_string(),
+            Unit::Users | Unit::Commits => per_second.to_string(),
         };
         let left = HumanDuration(self.bar.eta());
         match self.bar.length() {

@@ -6,6 +6,7 @@
 
 mod elected;
 mod lease;
+mod migrate;
 mod slots;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::jetstream::cells::{CellError, Cells, Put};
 use crate::transport::nats::{NatsOptions, connect_as};
 pub(super) use elected::ElectedRelay;
 use lease::Lease;
+pub use migrate::migrate;
 use slots::SharedSlots;
 
 /// The file in a node's data directory with the id of its last start, for `profiled health`.

@@ -7,12 +7,13 @@
 //!
 //! Reading order: this file, [`append`], [`line`](self::line) (in order, without a gap), [`follower`]
 //! (the thread that tells the observer), [`tail`] (the consumer), [`reading`] and [`stream`] (the calls),
-//! [`compact`].
+//! [`compact`]; [`moving`] makes it of a log in files.
 
 mod append;
 mod compact;
 mod follower;
 mod line;
+pub mod moving;
 mod reading;
 mod stream;
 mod tail;
@@ -36,7 +37,7 @@ use crate::clock::Clock;
 use append::Appending;
 use line::Line;
 use stream::LogStream;
-pub use stream::OpenError;
+pub use stream::{Begun, OpenError};
 
 /// The oldest nats-server that is trusted with the log: from here on the fence is checked once for all
 /// members of a stream, and an option that the server does not know is refused instead of passed over.

@@ -109,6 +109,24 @@ pub trait SlotStore: Send + Sync + std::fmt::Debug {
     async fn store(&self, offset: u64, bytes: Vec<u8>) -> io::Result<()>;
 }
 
+/// Copies both slots as they are.
+///
+/// # Errors
+/// That one of the two cannot be read, or written.
+pub async fn copy(from: &dyn SlotStore, to: &dyn SlotStore) -> io::Result<()> {
+    let bytes = from.load().await?;
+    for offset in SLOT_OFFSETS {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let slot = bytes
+            .get(start..)
+            .and_then(|it| it.first_chunk::<SLOT_BYTES>());
+        if let Some(slot) = slot {
+            to.store(offset, slot.to_vec()).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A file in the data directory.
 #[derive(Clone, Debug)]
 pub struct SlotFile {

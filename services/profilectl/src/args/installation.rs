@@ -37,6 +37,16 @@ pub(crate) struct BackupArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// The configuration file of the nodes, with commit_log.engine = "jetstream"; its data_dir is what is moved
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Say how far it is on stderr also where that is no terminal, every ten seconds
+    #[arg(long)]
+    pub(crate) progress: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
     /// The backup
     #[arg(long, value_name = "DIR")]

@@ -43,6 +43,7 @@ fn every_command_line_of_the_table_is_accepted() {
         "profilectl backup --data data --to backup",
         "profilectl restore --from backup --data data --config c.toml --accept-gap --epoch 3",
         "profilectl restore --from backup --data data --without-stream",
+        "profilectl migrate --config c.toml --progress",
         "profilectl get u1 --ca-file ca.pem --cert-file c.pem --key-file k.pem",
         "profilectl replay",
         "profilectl replay --after 7 --limit 1000 --all --json",
@@ -108,6 +109,7 @@ fn every_wrong_command_line_of_the_table_is_refused() {
             "profilectl restore --from b --data d",
             ErrorKind::MissingRequiredArgument,
         ),
+        ("profilectl migrate", ErrorKind::MissingRequiredArgument),
         (
             "profilectl get u1 --cert-file c.pem",
             ErrorKind::MissingRequiredArgument,

@@ -1,5 +1,7 @@
 //! The calls of one stream of the log: every read asks the leader, every write names what it expects.
 
+mod filling;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,9 @@ use profile_messages::subject::{log_stream, log_subject, log_subjects};
 use profile_messages::{Position, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+pub use filling::Begun;
+pub(super) use filling::Place;
 
 use super::{JetStreamLogOptions, SERVER_MIN};
 use crate::commit_log::ReadError;
@@ -149,7 +154,15 @@ impl LogStream {
     }
 
     async fn create(&self, store_id: &str) -> Result<Info, OpenError> {
-        let config = Config {
+        let config = self.wanted(store_id);
+        let call = format!("STREAM.CREATE.{}", self.name);
+        let created = self.api.call::<Info>(&call, &config).await?;
+        created.map_err(|error| self.refused(&error))
+    }
+
+    /// The configuration of a store's log.
+    fn wanted(&self, store_id: &str) -> Config {
+        Config {
             name: self.name.clone(),
             subjects: vec![log_subjects(self.options.partition)],
             storage: StorageType::File,
@@ -159,10 +172,7 @@ impl LogStream {
             num_replicas: self.options.replicas,
             metadata: [(STORE_ID.to_owned(), store_id.to_owned())].into(),
             ..Config::default()
-        };
-        let call = format!("STREAM.CREATE.{}", self.name);
-        let created = self.api.call::<Info>(&call, &config).await?;
-        created.map_err(|error| self.refused(&error))
+        }
     }
 
     fn refused(&self, error: &async_nats::jetstream::Error) -> OpenError {
