@@ -14,15 +14,15 @@ const FROZEN_MS_MAX: u64 = 700;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    /// kill -9 of the service, and its next start.
-    KillService,
+    /// kill -9 of the service, or of one node, and its next start.
+    KillService(usize),
     /// SIGSTOP, later SIGCONT.
-    FreezeService(Duration),
+    FreezeService(usize, Duration),
     FreezeBus(Duration),
     /// kill -9 of nats-server, and its next start.
     KillBus,
     /// Both are gone at once.
-    KillBoth,
+    KillBoth(usize),
 }
 
 /// A fault, and after how many operations it comes.
@@ -45,12 +45,13 @@ pub(crate) fn schedule(rng: &mut ChaCha8Rng, operations: u64, count: u64) -> Vec
 fn fault(rng: &mut ChaCha8Rng) -> Fault {
     let range_ms = FROZEN_MS_MAX - FROZEN_MS_MIN;
     let frozen = Duration::from_millis(FROZEN_MS_MIN + below(rng, range_ms));
+    let node = below(rng, 60) as usize;
     match below(rng, 10) {
-        0..4 => Fault::KillService,
-        4..6 => Fault::FreezeService(frozen),
+        0..4 => Fault::KillService(node),
+        4..6 => Fault::FreezeService(node, frozen),
         6 | 7 => Fault::FreezeBus(frozen),
         8 => Fault::KillBus,
-        _ => Fault::KillBoth,
+        _ => Fault::KillBoth(node),
     }
 }
 
@@ -58,14 +59,15 @@ impl Fault {
     /// Lets it happen and pass.
     pub(crate) fn happen(self, world: &mut World) {
         match self {
-            Fault::KillService => {
-                world.service.kill();
-                world.service.start_again();
+            Fault::KillService(node) => {
+                world.node(node).kill();
+                world.node(node).start_again();
             }
-            Fault::FreezeService(how_long) => {
-                signal(world.service.pid(), Signal::STOP);
+            Fault::FreezeService(node, how_long) => {
+                let pid = world.node(node).pid();
+                signal(pid, Signal::STOP);
                 world.let_pass(how_long);
-                signal(world.service.pid(), Signal::CONT);
+                signal(pid, Signal::CONT);
             }
             Fault::FreezeBus(how_long) => {
                 world.server.pause();
@@ -76,11 +78,11 @@ impl Fault {
                 world.server.kill();
                 world.server.start_again();
             }
-            Fault::KillBoth => {
+            Fault::KillBoth(node) => {
                 world.server.kill();
-                world.service.kill();
+                world.node(node).kill();
                 world.server.start_again();
-                world.service.start_again();
+                world.node(node).start_again();
             }
         }
     }

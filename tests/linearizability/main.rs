@@ -28,10 +28,20 @@ const HISTORIES_AT_ONCE: usize = 8;
 #[test]
 fn every_history_has_an_order_that_explains_it() {
     let histories = number("HISTORIES").map_or(HISTORIES_DEFAULT, |count| count as usize);
-    let operations = number("OPS").unwrap_or(OPERATIONS_DEFAULT);
     let seed = seed();
+    explained(World::new(seed), histories, seed);
+}
+
+#[test]
+fn every_history_over_three_nodes_has_an_order_that_explains_it() {
+    let histories = number("HISTORIES").map_or(HISTORIES_DEFAULT / 2, |count| count as usize);
+    let seed = seed();
+    explained(World::of_nodes(seed), histories, seed);
+}
+
+fn explained(mut world: World, histories: usize, seed: u64) {
+    let operations = number("OPS").unwrap_or(OPERATIONS_DEFAULT);
     eprintln!("{histories} histories of {operations} operations, SEED={seed}");
-    let mut world = World::new(seed);
     let (mut checked, mut tally) = (0, BTreeMap::new());
     while checked < histories {
         let batch = Batch {

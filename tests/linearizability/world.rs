@@ -38,8 +38,16 @@ live_actors_max = 4
 idle_passivation_ms = 100
 ";
 
+const NODES: usize = 3;
+const CLUSTER: &str = "
+[commit_log]
+engine = \"jetstream\"
+sync_always_confirmed = true
+";
+
 pub(crate) struct World {
-    pub(crate) service: Service,
+    /// One on its own, or several with one log.
+    nodes: Vec<Service>,
     pub(crate) server: NatsServer,
     runtime: Runtime,
     rng: ChaCha8Rng,
@@ -60,15 +68,44 @@ pub(crate) struct Batch {
 impl World {
     pub(crate) fn new(seed: u64) -> World {
         let (runtime, server) = NatsServer::start_with_runtime();
-        let service = Service::start(&server, CONFIG);
+        let nodes = vec![Service::start(&server, CONFIG)];
+        World::on(runtime, server, nodes, seed)
+    }
+
+    /// Several nodes, of which any answers: one client's operations reach them all.
+    pub(crate) fn of_nodes(seed: u64) -> World {
+        let (runtime, server) = NatsServer::start_with_runtime();
+        let config = format!("{CONFIG}{CLUSTER}");
+        let mut nodes = vec![Service::start(&server, &config)];
+        while nodes.len() < NODES {
+            let _in_runtime = runtime.enter();
+            let mut node = nodes[0].prepared_beside(&server, &config);
+            node.start_again();
+            nodes.push(node);
+        }
+        World::on(runtime, server, nodes, seed)
+    }
+
+    fn on(runtime: Runtime, server: NatsServer, nodes: Vec<Service>, seed: u64) -> World {
         World {
-            service,
+            nodes,
             server,
             runtime,
             rng: ChaCha8Rng::seed_from_u64(seed),
             users: 0,
             callers: Vec::new(),
         }
+    }
+
+    /// The node that is hit by a fault with this number.
+    pub(crate) fn node(&mut self, number: usize) -> &mut Service {
+        let count = self.nodes.len();
+        &mut self.nodes[number % count]
+    }
+
+    fn log(&self) -> String {
+        let logs: Vec<_> = self.nodes.iter().map(Service::log).collect();
+        logs.join("\n---\n")
     }
 
     /// Records histories of as many new users, all at once, while faults happen.
@@ -91,12 +128,12 @@ impl World {
                 timeout(SILENCE, reached).await.is_ok()
             };
             let in_time = self.runtime.block_on(reached);
-            assert!(in_time, "no progress: {}", self.service.log());
+            assert!(in_time, "no progress: {}", self.log());
             fault.fault.happen(self);
         }
         let all = async { timeout(SILENCE, recording.join_all()).await };
         let histories = self.runtime.block_on(all);
-        histories.unwrap_or_else(|_| panic!("no end: {}", self.service.log()))
+        histories.unwrap_or_else(|_| panic!("no end: {}", self.log()))
     }
 
     /// Waits for a moment that was drawn, not for an event.
@@ -108,7 +145,7 @@ impl World {
     fn connect(&mut self, count: usize) {
         let owner = Identity::owner("zoo");
         while self.callers.len() < count {
-            let caller = Caller::connect(&self.server, &self.service, &owner);
+            let caller = Caller::connect(&self.server, &self.nodes[0], &owner);
             self.callers.push(self.runtime.block_on(caller));
         }
     }

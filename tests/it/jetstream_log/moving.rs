@@ -55,7 +55,7 @@ async fn a_log_with_holes_is_moved_with_every_position_and_goes_on() {
     let begun = moving.begin(first).await.unwrap();
     assert_eq!(begun, Begun::After(Position(first.0 - 1)));
     let refused = Node::open(&bench.server.url(), 0).await.unwrap_err();
-    assert!(matches!(refused, OpenError::OtherStore { .. }), "{refused}");
+    assert!(matches!(refused, OpenError::Unfinished { .. }), "{refused}");
 
     // Ended in the middle, it goes on from wherever the stream stands.
     let (mut places, Begun::After(after)) = (0, begun) else {

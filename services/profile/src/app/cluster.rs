@@ -128,6 +128,7 @@ impl Cluster {
             OpenError::Unanswered(_) => NotYet::Later(error.into()),
             OpenError::TooOld { .. }
             | OpenError::OtherStore { .. }
+            | OpenError::Unfinished { .. }
             | OpenError::Refused { .. }
             | OpenError::Thread(_) => NotYet::Never(error.into()),
         })

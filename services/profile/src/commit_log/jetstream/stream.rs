@@ -60,6 +60,11 @@ pub enum OpenError {
         found: String,
         own: String,
     },
+    #[error(
+        "a log is being moved into the stream {stream}: let `profilectl migrate` come to its end, or start it \
+         again"
+    )]
+    Unfinished { stream: String },
     #[error("the stream {stream} of the commit log: {text}")]
     Refused { stream: String, text: String },
     #[error("no thread for the commit log: {0}")]
@@ -144,8 +149,12 @@ impl LogStream {
         };
         let found = info.config.metadata.get(STORE_ID);
         if found.map(String::as_str) != Some(store_id) {
+            let stream = self.name.clone();
+            if info.config.metadata.contains_key(filling::MOVING) {
+                return Err(OpenError::Unfinished { stream });
+            }
             return Err(OpenError::OtherStore {
-                stream: self.name.clone(),
+                stream,
                 found: found.map_or("nobody", String::as_str).to_owned(),
                 own: store_id.to_owned(),
             });

@@ -11,7 +11,7 @@ use profile_messages::subject::log_filler;
 use super::*;
 
 /// Whose log the stream will be.
-const MOVING: &str = "profile-moving-store-id";
+pub(super) const MOVING: &str = "profile-moving-store-id";
 
 /// Where a move begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
