@@ -14,8 +14,6 @@ use tokio::time::{Instant, timeout};
 use crate::model::{Input, Operation, Outcome, Output, Told};
 use crate::plan::{self, Heard, Known, below, heard};
 
-/// Short, so that a frozen service leaves operations open.
-const ANSWER_WITHIN: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_millis(20);
 /// A minute and more of silence.
 const ATTEMPTS_MAX: u32 = 3_000;
@@ -29,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) user: String,
     /// Operations that are still to be done.
     pub(crate) left: AtomicU64,
+    /// What takes longer is left open, or asked again.
+    pub(crate) answer_within: Duration,
     /// With so many left the user may be removed.
     pub(crate) removed_below: u64,
     /// The newest version that any client was told.
@@ -176,7 +176,7 @@ impl Client {
         let (mut called_ns, mut is_open) = (called_ns, false);
         for _ in 0..ATTEMPTS_MAX {
             let request = caller.try_call(input.operation(), input.body(&self.shared.user));
-            let answer = timeout(ANSWER_WITHIN, request).await;
+            let answer = timeout(self.shared.answer_within, request).await;
             let told = match answer {
                 Ok(Ok(answer)) => heard(input, &answer),
                 Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Heard::NotDone,

@@ -39,6 +39,11 @@ idle_passivation_ms = 100
 ";
 
 const NODES: usize = 3;
+/// Short, so that a frozen service leaves operations open.
+const ANSWER_WITHIN: Duration = Duration::from_millis(300);
+/// Longer, since a killed bus stalls the nodes' log for seconds: hundreds of operations that are all open at
+/// once have more orders than can be tried.
+const ANSWER_OF_NODES_WITHIN: Duration = Duration::from_millis(1_500);
 const CLUSTER: &str = "
 [commit_log]
 engine = \"jetstream\"
@@ -164,6 +169,10 @@ impl World {
         let shared = Arc::new(Shared {
             user: format!("u-{}", self.users),
             left: AtomicU64::new(batch.operations),
+            answer_within: match self.nodes.len() {
+                1 => ANSWER_WITHIN,
+                _ => ANSWER_OF_NODES_WITHIN,
+            },
             removed_below,
             version: AtomicU64::new(0),
             keys: Keys::default().into(),
