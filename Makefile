@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run run-cluster test lint fmt deny sim powercut crash load compose-test import-test acceptance space damage linearizability soak netfaults cluster-faults bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
+.PHONY: help run run-cluster test lint fmt deny sim powercut crash load compose-test import-test acceptance space damage linearizability soak netfaults cluster-faults subject-memory bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -83,6 +83,9 @@ netfaults: ## 200 faults of a real nats-server and of the lines to it (FAULTS=N,
 cluster-faults: ## 60 faults of three nats-servers and three services, each pair on a host of its own (FAULTS=N, SEED=N, ONLY=CutAll; needs root)
 	cargo build --profile checks --locked --bins
 	FAULTS=$${FAULTS:-60} cargo test --profile checks --locked -p profile-tests --test cluster_faults -- --nocapture
+
+subject-memory: ## what nats-server takes for the log of several nodes, by the number of users (USERS="1000000 10000000")
+	python3 tools/subject_memory.py $$(tools/nats-server.sh) $${CARGO_TARGET_DIR:-target}/subject-memory $${USERS:-1000000 10000000}
 
 bad-disk: ## the real process while each of 200 calls fails in every way (CALLS=N), and 50 full disks (FULL_DISKS=N, SEED=N)
 	cargo build --profile checks --locked --bins
