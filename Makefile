@@ -1,6 +1,6 @@
 # Everything here is one command; the recipes only name it.
 SHELL := /bin/bash
-.PHONY: help run run-cluster test lint fmt deny sim powercut crash load compose-test import-test acceptance space damage linearizability soak netfaults cluster-faults subject-memory bad-disk fuzz contract-test bench monitoring-test schemas examples-test asyncapi-check sbom
+.PHONY: help run run-cluster test lint fmt deny sim powercut crash load compose-test import-test acceptance space damage linearizability soak netfaults cluster-faults subject-memory bad-disk fuzz contract-test bench cluster-bench monitoring-test schemas examples-test asyncapi-check sbom
 .DEFAULT_GOAL := help
 RUN_DIR ?= run
 
@@ -102,6 +102,11 @@ bench: ## beside echo, PostgreSQL, Redis and JetStream (QUICK=1; ROUNDS=, SECOND
 	@tools/nats-server.sh >/dev/null
 	cargo build --release --locked --bins
 	cargo bench --locked --workspace --bench bench
+
+cluster-bench: ## one, two and three nodes on three nats-servers (ROUNDS=, SECONDS_EACH=, ONLY=zipf_any_node,..., DOCS=1)
+	@tools/nats-server.sh >/dev/null
+	cargo build --release --locked --bins
+	SEVERAL_NODES=1 ROUNDS=$${ROUNDS:-3} SECONDS_EACH=$${SECONDS_EACH:-5} cargo bench --locked --workspace --bench bench
 
 monitoring-test: ## every query of the dashboard and every alert against a real Prometheus (needs Debian's prometheus)
 	@tools/monitoring-test.sh

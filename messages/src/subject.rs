@@ -39,7 +39,17 @@ pub fn cluster_subject(name: &str) -> String {
     format!("profile-cluster.{name}")
 }
 
+/// What a node subscribes to, as a member of [`QUEUE`]: every request, or those alone that a mapping of
+/// nats-server sends to a partition (docs/scale-out.md). A node without a partition also takes the latter.
+pub fn requests(partition: Option<u16>) -> String {
+    match partition {
+        None => REQUESTS.to_owned(),
+        Some(partition) => format!("{PREFIX}{PARTITION_PREFIX}{partition}.>"),
+    }
+}
+
 const PREFIX: &str = "profile.v1.";
+const PARTITION_PREFIX: &str = "at.";
 const USER_PREFIX: &str = "user.";
 
 /// The operations of the NATS contract, in the order of the documentation.
@@ -130,9 +140,13 @@ pub struct RequestSubject<'a> {
     pub user: Option<&'a str>,
 }
 
-/// Reads a request subject; `None` when it is none of ours.
+/// Reads a request subject, mapped to a partition or not; `None` when it is none of ours.
 pub fn parse_request(subject: &str) -> Option<RequestSubject<'_>> {
     let tail = subject.strip_prefix(PREFIX)?;
+    let tail = match tail.strip_prefix(PARTITION_PREFIX) {
+        Some(mapped) => behind_partition(mapped)?,
+        None => tail,
+    };
     let (user, name) = match tail.strip_prefix(USER_PREFIX) {
         Some(tail) => tail
             .split_once('.')
@@ -143,6 +157,11 @@ pub fn parse_request(subject: &str) -> Option<RequestSubject<'_>> {
         .into_iter()
         .find(|operation| operation.name() == name)?;
     (user.is_none() || operation.has_user_form()).then_some(RequestSubject { operation, user })
+}
+
+fn behind_partition(mapped: &str) -> Option<&str> {
+    let (partition, tail) = mapped.split_once('.')?;
+    partition.parse::<u16>().ok().map(|_| tail)
 }
 
 /// `profile-event.v1.<orgId>.<userId>.<kind>`
@@ -177,6 +196,23 @@ mod tests {
     }
 
     #[test]
+    fn a_mapped_subject_is_the_same_request() {
+        for (mapped, plain) in [
+            ("profile.v1.at.0.update", "profile.v1.update"),
+            ("profile.v1.at.12.me.get", "profile.v1.me.get"),
+            (
+                "profile.v1.at.2.user.u-1.patch",
+                "profile.v1.user.u-1.patch",
+            ),
+        ] {
+            assert!(parse_request(plain).is_some(), "{plain}");
+            assert_eq!(parse_request(mapped), parse_request(plain), "{mapped}");
+        }
+        assert_eq!(requests(None), "profile.v1.>");
+        assert_eq!(requests(Some(2)), "profile.v1.at.2.>");
+    }
+
+    #[test]
     fn other_subjects_are_none_of_ours() {
         for subject in [
             "profile.v1.",
@@ -185,6 +221,10 @@ mod tests {
             "profile.v1.user.u",
             "profile.v1.user.u.me.get",
             "profile.v2.update",
+            "profile.v1.at.update",
+            "profile.v1.at.x.update",
+            "profile.v1.at.1.at.1.update",
+            "profile.v1.at.65536.update",
             "profile-event.v1.o.u.changed",
         ] {
             assert_eq!(parse_request(subject), None, "{subject}");

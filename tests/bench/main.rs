@@ -3,6 +3,7 @@
 
 mod arms;
 mod cells;
+mod cluster;
 mod floor;
 mod keys;
 mod load;
@@ -26,6 +27,11 @@ const USERS: usize = 1_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
+    let settings = Settings::from_env();
+    if settings.several_nodes {
+        let rounds = cluster::run(&settings);
+        return println!("{}", report::write_cluster(&rounds, &settings));
+    }
     // One thread: faster here than two, and cheaper for whoever shares the processors.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -38,7 +44,7 @@ fn main() {
         .as_slice()
     {
         [_, arms::nats::ECHO, url] => runtime.block_on(arms::nats::respond(url)),
-        _ => runtime.block_on(run(&Settings::from_env())),
+        _ => runtime.block_on(run(&settings)),
     }
 }
 

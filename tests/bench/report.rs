@@ -7,7 +7,8 @@ use std::fs;
 use profile_tests::repository;
 use serde_json::{Value, json};
 
-use crate::values::{Better, Round, Spread, TARGETS, over_rounds};
+use crate::settings::Settings;
+use crate::values::{Better, Round, SEVERAL_NODES, Spread, TARGETS, Target, over_rounds};
 
 const FOLDER: &str = "target/bench";
 const DOCUMENT: &str = "docs/benchmarks.md";
@@ -15,34 +16,67 @@ const PICTURE: &str = "docs/benchmarks.svg";
 /// Between these lines of the document stand the tables of the last run with `DOCS=1`.
 const BEGIN: &str = "<!-- tables: make bench DOCS=1 -->";
 const END: &str = "<!-- end of the tables -->";
+const CLUSTER_BEGIN: &str = "<!-- tables: make cluster-bench DOCS=1 -->";
+const CLUSTER_END: &str = "<!-- end of the tables of several nodes -->";
 
 /// Writes everything and returns the text for the terminal.
 pub(crate) fn write(rounds: &[Round], run: &str) -> String {
     let folder = repository::file(FOLDER);
     fs::create_dir_all(&folder).expect("a folder for the results");
-    let results = results(rounds, run);
+    let results = results(&TARGETS, rounds, run);
     let text = serde_json::to_string_pretty(&results).expect("numbers and texts");
     fs::write(folder.join("results.json"), text).expect("results");
-    let tables = format!("{run}\n\n{}\n{}", targets(rounds), cells(rounds));
+    let tables = format!("{run}\n\n{}\n{}", targets(&TARGETS, rounds), cells(rounds));
     fs::write(folder.join("tables.md"), &tables).expect("tables");
     let picture = picture(rounds);
     fs::write(folder.join("benchmarks.svg"), &picture).expect("a picture");
-    if std::env::var("DOCS").is_ok_and(|docs| docs == "1") {
-        let document = repository::file(DOCUMENT);
-        let old = fs::read_to_string(&document).expect("the document");
-        let (before, rest) = old.split_once(BEGIN).expect("where the tables begin");
-        let (_, after) = rest.split_once(END).expect("where they end");
-        let new = format!("{before}{BEGIN}\n\n{tables}\n{END}{after}");
-        fs::write(document, new).expect("the document");
+    if is_for_the_document() {
+        into_document(BEGIN, &tables, END);
         fs::write(repository::file(PICTURE), picture).expect("a picture");
     }
     tables
 }
 
-fn results(rounds: &[Round], run: &str) -> Value {
+/// The same of several nodes.
+pub(crate) fn write_cluster(rounds: &[Round], settings: &Settings) -> String {
+    let folder = repository::file(FOLDER);
+    fs::create_dir_all(&folder).expect("a folder for the results");
+    let run = format!(
+        "{} rounds of {} s, three nats-servers with `sync_interval: always`, all on one machine.",
+        settings.rounds,
+        settings.steady.as_secs()
+    );
+    let results = results(&SEVERAL_NODES, rounds, &run);
+    let text = serde_json::to_string_pretty(&results).expect("numbers and texts");
+    fs::write(folder.join("cluster.json"), text).expect("results");
+    let tables = format!(
+        "{run}\n\n{}\n{}",
+        targets(&SEVERAL_NODES, rounds),
+        cells(rounds)
+    );
+    if is_for_the_document() {
+        into_document(CLUSTER_BEGIN, &tables, CLUSTER_END);
+    }
+    tables
+}
+
+fn is_for_the_document() -> bool {
+    std::env::var("DOCS").is_ok_and(|docs| docs == "1")
+}
+
+fn into_document(begin: &str, tables: &str, end: &str) {
+    let document = repository::file(DOCUMENT);
+    let old = fs::read_to_string(&document).expect("the document");
+    let (before, rest) = old.split_once(begin).expect("where the tables begin");
+    let (_, after) = rest.split_once(end).expect("where they end");
+    let new = format!("{before}{begin}\n\n{tables}\n{end}{after}");
+    fs::write(document, new).expect("the document");
+}
+
+fn results(targets: &[Target], rounds: &[Round], run: &str) -> Value {
     let mut ratios = BTreeMap::new();
     let mut spreads = BTreeMap::new();
-    for target in TARGETS {
+    for target in targets {
         if let Some(spread) = target.over(rounds) {
             ratios.insert(target.name, spread.median);
             spreads.insert(target.name, [spread.least, spread.median, spread.most]);
@@ -52,11 +86,11 @@ fn results(rounds: &[Round], run: &str) -> Value {
     json!({"run": run, "ratios": ratios, "spreads": spreads, "rounds": rounds})
 }
 
-fn targets(rounds: &[Round]) -> String {
+fn targets(targets: &[Target], rounds: &[Round]) -> String {
     let mut table = String::from(
         "| figure | least | median | most | wanted | aim | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );
-    for target in TARGETS {
+    for target in targets {
         let Some(Spread {
             least,
             median,

@@ -13,6 +13,8 @@ pub(crate) struct Settings {
     pub(crate) users_most: usize,
     /// Only cells whose name contains it.
     pub(crate) only: Option<String>,
+    /// The benchmark of several nodes instead of that of one.
+    pub(crate) several_nodes: bool,
 }
 
 impl Settings {
@@ -31,7 +33,8 @@ impl Settings {
             steady: Duration::from_secs(steady),
             short: Duration::from_secs(short.min(steady)),
             users_most: number("USERS").map_or(users, |users| users as usize),
-            only: std::env::var("ONLY").ok(),
+            only: std::env::var("ONLY").ok().filter(|only| !only.is_empty()),
+            several_nodes: number("SEVERAL_NODES").is_some_and(|it| it > 0),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The servers of a run, started once and ended by pid with the value.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -70,22 +69,7 @@ impl Ours {
 
     /// Creates the users.
     async fn fill(&self) {
-        let create = Arc::new(self.call(Asked::Create).await);
-        let began = Instant::now();
-        let users = 0..self.users;
-        futures::stream::iter(users)
-            .for_each_concurrent(CREATES_IN_FLIGHT, |user| {
-                let create = Arc::clone(&create);
-                async move {
-                    create
-                        .call(0, user, 0)
-                        .await
-                        .expect("a user can be created");
-                }
-            })
-            .await;
-        let rate = self.users as f64 / began.elapsed().as_secs_f64();
-        eprintln!("{} users created, {rate:.0}/s", self.users);
+        fill(&self.call(Asked::Create).await, self.users).await;
         settle(&self.watched()).await;
     }
 
@@ -105,6 +89,19 @@ impl Ours {
             },
         ]
     }
+}
+
+/// Creates so many users.
+pub(crate) async fn fill(create: &OverNats, users: usize) {
+    let began = Instant::now();
+    futures::stream::iter(0..users)
+        .for_each_concurrent(CREATES_IN_FLIGHT, |user| async move {
+            let created = create.call(0, user, 0).await;
+            created.expect("a user can be created");
+        })
+        .await;
+    let rate = users as f64 / began.elapsed().as_secs_f64();
+    eprintln!("{users} users created, {rate:.0}/s");
 }
 
 impl Drop for Ours {

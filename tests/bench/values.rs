@@ -21,6 +21,11 @@ impl Round {
         self.0.insert(format!("{cell}.{what}"), value);
     }
 
+    /// Adds to what is there under the name.
+    pub(crate) fn sum(&mut self, cell: &str, what: &str, value: f64) {
+        *self.0.entry(format!("{cell}.{what}")).or_default() += value;
+    }
+
     fn of(&self, name: &str) -> Option<f64> {
         self.0.get(name).copied().filter(|value| value.is_finite())
     }
@@ -77,6 +82,11 @@ const fn cost(
         at_least: at_most,
         aim,
     }
+}
+
+/// A figure without a target.
+const fn shown(name: &'static str, over: &'static str, under: &'static [&'static str]) -> Target {
+    rate(name, over, under, 0.0, 0.0)
 }
 
 pub(crate) const TARGETS: [Target; 19] = [
@@ -207,6 +217,90 @@ pub(crate) const TARGETS: [Target; 19] = [
         &["update_64.per_second"],
         0.0,
         0.0,
+    ),
+];
+
+/// Of several nodes; none is promised.
+pub(crate) const SEVERAL_NODES: [Target; 16] = [
+    shown(
+        "streams_3_over_1_1_copy",
+        "streams_3_1_copy.per_second",
+        &["stream_1_copy.per_second"],
+    ),
+    shown(
+        "streams_3_over_1_3_copies",
+        "streams_3_3_copies.per_second",
+        &["stream_3_copies.per_second"],
+    ),
+    shown(
+        "copies_3_over_1_one_node",
+        "update_3_copies_1_node.per_second",
+        &["update_1_copy_1_node.per_second"],
+    ),
+    shown(
+        "nodes_2_over_1_1_copy",
+        "update_1_copy_2_nodes.per_second",
+        &["update_1_copy_1_node.per_second"],
+    ),
+    shown(
+        "nodes_3_over_1_1_copy",
+        "update_1_copy_3_nodes.per_second",
+        &["update_1_copy_1_node.per_second"],
+    ),
+    shown(
+        "nodes_2_over_1_3_copies",
+        "update_3_copies_2_nodes.per_second",
+        &["update_3_copies_1_node.per_second"],
+    ),
+    shown(
+        "nodes_3_over_1_3_copies",
+        "update_3_copies_3_nodes.per_second",
+        &["update_3_copies_1_node.per_second"],
+    ),
+    shown(
+        "nodes_3_over_stream_3_copies",
+        "update_3_copies_3_nodes.per_second",
+        &["stream_3_copies.per_second"],
+    ),
+    shown(
+        "nodes_3_over_files",
+        "update_3_copies_3_nodes.per_second",
+        &["update_files.per_second"],
+    ),
+    shown(
+        "zipf_by_partition_over_any_node",
+        "zipf_by_partition.per_second",
+        &["zipf_any_node.per_second"],
+    ),
+    shown(
+        "one_user_by_partition_over_any_node",
+        "one_user_by_partition.per_second",
+        &["one_user_any_node.per_second"],
+    ),
+    shown(
+        "conflicts_of_1000_update_3_copies_3_nodes",
+        "update_3_copies_3_nodes.conflicts_of_1000",
+        &[],
+    ),
+    shown(
+        "conflicts_of_1000_zipf_any_node",
+        "zipf_any_node.conflicts_of_1000",
+        &[],
+    ),
+    shown(
+        "conflicts_of_1000_zipf_by_partition",
+        "zipf_by_partition.conflicts_of_1000",
+        &[],
+    ),
+    shown(
+        "conflicts_of_1000_one_user_any_node",
+        "one_user_any_node.conflicts_of_1000",
+        &[],
+    ),
+    shown(
+        "conflicts_of_1000_one_user_by_partition",
+        "one_user_by_partition.conflicts_of_1000",
+        &[],
     ),
 ];
 

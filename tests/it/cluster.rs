@@ -1,6 +1,7 @@
 //! Several nodes on one bus: the real binary, each with a data directory of its own, and the commit log in
 //! JetStream.
 
+mod affinity;
 mod failing;
 mod migrate;
 mod nodes;

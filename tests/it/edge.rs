@@ -184,6 +184,7 @@ pub(crate) fn options(server: &NatsServer) -> NatsOptions {
         ping_interval: Duration::from_secs(5),
         ingress_capacity_messages: 4_096,
         in_flight_requests_max: 1_024,
+        partition: None,
         reply_prefixes_allowed: vec!["_INBOX.".to_owned(), "_R_.".to_owned()],
         micro: MicroOptions {
             name: "profile".to_owned(),

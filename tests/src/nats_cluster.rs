@@ -2,6 +2,7 @@
 //! one, and with network namespaces cut from each other.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream::ClusterInfo};
@@ -16,6 +17,7 @@ use crate::repository;
 use crate::temp_dir::TempDir;
 
 pub const SERVERS: usize = 3;
+const CONFIG: &str = "config/nats-cluster.conf";
 const CLIENT_PORT: u16 = 4222;
 const ROUTE_PORT: u16 = 6222;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -37,17 +39,23 @@ pub struct NatsCluster {
     servers: Vec<Option<Process>>,
     stores: Vec<TempDir>,
     network: Network,
+    config: PathBuf,
 }
 
 impl NatsCluster {
     /// On loopback, with the runtime that its clients run on.
     pub fn start() -> (Runtime, NatsCluster) {
+        NatsCluster::start_with(repository::file(CONFIG))
+    }
+
+    /// The same with another configuration.
+    pub fn start_with(config: PathBuf) -> (Runtime, NatsCluster) {
         let runtime = runtime();
         let ports = runtime.block_on(async {
             let ports = (0..SERVERS).map(|_| [HeldPort::take(), HeldPort::take()]);
             ports.collect()
         });
-        (runtime, NatsCluster::on(Network::Loopback(ports)))
+        (runtime, NatsCluster::on(Network::Loopback(ports), config))
     }
 
     /// On hosts of their own, which can be cut from each other.
@@ -56,14 +64,16 @@ impl NatsCluster {
     /// Without root there are no such hosts.
     pub fn start_on_hosts() -> Result<(Runtime, NatsCluster), String> {
         let hosts = Namespaces::make(u8::try_from(SERVERS).expect("few servers"))?;
-        Ok((runtime(), NatsCluster::on(Network::Hosts(hosts))))
+        let servers = NatsCluster::on(Network::Hosts(hosts), repository::file(CONFIG));
+        Ok((runtime(), servers))
     }
 
-    fn on(network: Network) -> NatsCluster {
+    fn on(network: Network, config: PathBuf) -> NatsCluster {
         let mut cluster = NatsCluster {
             servers: (0..SERVERS).map(|_| None).collect(),
             stores: (0..SERVERS).map(|_| TempDir::create()).collect(),
             network,
+            config,
         };
         (0..SERVERS).for_each(|server| cluster.start_again(server));
         cluster
@@ -84,7 +94,7 @@ impl NatsCluster {
             Network::Hosts(hosts) => Some(hosts.name(server)),
         };
         let started = Process::start(&Launch {
-            config: &repository::file("config/nats-cluster.conf"),
+            config: &self.config,
             store: self.stores[server].path(),
             address: self.address(server, CLIENT_PORT),
             namespace,
@@ -111,6 +121,11 @@ impl NatsCluster {
 
     pub fn resume(&self, server: usize) {
         self.running(server).resume();
+    }
+
+    /// The process ids, for a look at what they take.
+    pub fn pids(&self) -> Vec<u32> {
+        self.servers.iter().flatten().map(Process::pid).collect()
     }
 
     /// The address of a server's host.

@@ -126,7 +126,17 @@ impl Service {
     /// # Errors
     /// The log of a process that has ended.
     pub fn try_start_again(&mut self) -> Result<(), String> {
-        let lines = self.start_unready();
+        self.try_start_under(&[])
+    }
+
+    /// [`Service::start_again`] with these environment variables and no others.
+    pub fn start_under(&mut self, environment: &[(&str, String)]) {
+        self.try_start_under(environment)
+            .unwrap_or_else(|log| panic!("profiled ended:\n{log}"));
+    }
+
+    fn try_start_under(&mut self, environment: &[(&str, String)]) -> Result<(), String> {
+        let lines = self.start_unready_under(environment);
         if self.logged(&lines, |line| line.contains(READY)).is_some() {
             return Ok(());
         }

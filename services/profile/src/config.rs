@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use serde::{Deserialize, Deserializer};
-use validator::Validate;
+use validator::{Validate, ValidationError};
 
 pub use auth::{
     AuthConfig, ClaimsConfig, DEV_ISSUER, IntrospectionConfig, IssuerConfig, Permission,
@@ -42,6 +42,7 @@ const DEV_TOML: &str = "[relay]\nmax_bytes = 1_073_741_824\n";
 /// All options, one section per module.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
+#[validate(schema(function = "partition_of_one_of_several_nodes"))]
 pub struct Config {
     pub data_dir: PathBuf,
     #[serde(deserialize_with = "flag")]
@@ -132,6 +133,16 @@ impl Config {
             Ok(()) => Ok(self),
             Err(errors) => Err(problem::of_validator(&errors)),
         }
+    }
+}
+
+/// One node alone with a partition would leave the others' requests without an answer.
+fn partition_of_one_of_several_nodes(config: &Config) -> Result<(), ValidationError> {
+    match (config.commit_log.engine, config.nats.partition) {
+        (LogEngine::File, Some(_)) => Err(problem::rule(
+            "nats.partition is for several nodes: it needs commit_log.engine = \"jetstream\"",
+        )),
+        (LogEngine::File | LogEngine::JetStream, _) => Ok(()),
     }
 }
 

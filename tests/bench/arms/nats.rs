@@ -2,10 +2,11 @@
 
 use std::process::{Child, Command, Stdio};
 
-use async_nats::{Client, ConnectOptions, HeaderMap};
+use async_nats::{Client, ConnectOptions, HeaderMap, Subject};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
+use profile_tests::bus::{self, Bus};
 use profile_tests::caller::{Identity, new_user, token};
 use profile_tests::nats_server::{NatsServer, NatsUser};
 use profile_tests::service::Service;
@@ -25,6 +26,8 @@ pub(crate) enum Asked {
     Echo,
     Create,
     Update,
+    /// By the subject of the user.
+    UpdateOfUser,
     Get,
 }
 
@@ -37,13 +40,15 @@ pub(crate) struct OverNats {
 }
 
 impl OverNats {
-    pub(crate) async fn connect(server: &NatsServer, service: &Service, asked: Asked) -> OverNats {
+    pub(crate) async fn connect(bus: &impl Bus, service: &Service, asked: Asked) -> OverNats {
         let token = token(service, &Identity::owner(ORG));
         let mut headers = HeaderMap::new();
         headers.insert("Authorization", format!("Bearer {token}"));
         let client = match asked {
-            Asked::Echo => server.connect_with(unlimited()).await,
-            Asked::Create | Asked::Update | Asked::Get => server.connect(NatsUser::Requester).await,
+            Asked::Echo => unlimited().connect(bus.urls()).await.expect("a server"),
+            Asked::Create | Asked::Update | Asked::UpdateOfUser | Asked::Get => {
+                bus::connect(bus, NatsUser::Requester).await
+            }
         };
         OverNats {
             client,
@@ -52,15 +57,19 @@ impl OverNats {
         }
     }
 
-    fn request(&self, user: usize, salt: u64) -> (&'static str, Vec<u8>) {
+    fn request(&self, user: usize, salt: u64) -> (Subject, Vec<u8>) {
         let id = user_id(user);
         let body = match self.asked {
-            Asked::Echo => return (ECHO, update_of(&id, salt)),
-            Asked::Update => return ("profile.v1.update", update_of(&id, salt)),
-            Asked::Create => return ("profile.v1.create", new_user(&id).to_string().into()),
+            Asked::Echo => return (ECHO.into(), update_of(&id, salt)),
+            Asked::Update => return ("profile.v1.update".into(), update_of(&id, salt)),
+            Asked::UpdateOfUser => {
+                let subject = format!("profile.v1.user.{id}.update");
+                return (subject.into(), update_of(&id, salt));
+            }
+            Asked::Create => return ("profile.v1.create".into(), new_user(&id).to_string().into()),
             Asked::Get => json!({"userId": id}),
         };
-        ("profile.v1.get", body.to_string().into())
+        ("profile.v1.get".into(), body.to_string().into())
     }
 }
 

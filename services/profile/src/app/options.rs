@@ -112,6 +112,7 @@ pub(super) fn nats(config: &Config, store_id: &str) -> anyhow::Result<NatsOption
         ping_interval: Duration::from_millis(nats.ping_interval_ms),
         ingress_capacity_messages: nats.ingress_capacity_messages,
         in_flight_requests_max: nats.in_flight_requests_max,
+        partition: nats.partition,
         reply_prefixes_allowed: nats.reply_prefixes_allowed.clone(),
         micro: MicroOptions {
             name: SERVICE_NAME.to_owned(),

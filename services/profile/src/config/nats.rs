@@ -17,6 +17,8 @@ pub struct NatsConfig {
     pub urls: Vec<String>,
     #[validate(length(min = 1, max = 16), custom(function = "reply_prefixes"))]
     pub reply_prefixes_allowed: Vec<String>,
+    #[validate(range(max = 1023))]
+    pub partition: Option<u16>,
     #[validate(range(min = 1, max = 1_000_000))]
     pub in_flight_requests_max: usize,
     #[validate(range(min = 16, max = 1_000_000))]

@@ -87,6 +87,7 @@ fn collect(errors: &ValidationErrors, prefix: &str, problems: &mut Vec<String>) 
     for (field, kind) in errors.errors() {
         // What a whole section breaks stands under this name.
         let key = match field.as_ref() {
+            "__all__" if prefix.is_empty() => "the configuration".to_owned(),
             "__all__" => prefix.to_owned(),
             name if prefix.is_empty() => name.to_owned(),
             name => format!("{prefix}.{name}"),

@@ -202,6 +202,25 @@ fn a_number_out_of_range_is_refused_by_key_and_limit() {
 }
 
 #[test]
+fn a_partition_is_for_several_nodes_only() {
+    let partition = ("PROFILE__NATS__PARTITION", "2");
+    let alone = load(&[partition]).unwrap_err().to_string();
+    assert!(alone.contains("needs commit_log.engine"), "{alone}");
+    let several = load(&[
+        partition,
+        ("PROFILE__COMMIT_LOG__ENGINE", "jetstream"),
+        ("PROFILE__COMMIT_LOG__SYNC_ALWAYS_CONFIRMED", "true"),
+    ]);
+    assert_eq!(several.unwrap().nats.partition, Some(2));
+    let large = load(&[("PROFILE__NATS__PARTITION", "1024")]);
+    let large = large.unwrap_err().to_string();
+    assert!(
+        large.contains("nats.partition: must be at most 1023"),
+        "{large}"
+    );
+}
+
+#[test]
 fn every_broken_rule_is_named_at_once() {
     let refused = load(&[
         ("PROFILE__LOG__SEGMENT_BYTES", "1048576"),

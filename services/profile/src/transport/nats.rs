@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use self::connect::Fence;
 use self::ingress::Shared;
 use self::reply_rule::ReplyRule;
-use self::requests::Stop;
+use self::requests::{Requests, Stop};
 use crate::clock::Clock;
 use crate::transport::Funnel;
 use crate::transport::micro::{Discovery, EndpointStats, Facts, MicroError, MicroOptions};
@@ -64,6 +64,8 @@ pub struct NatsOptions {
     /// Messages that may wait between the connection and the loop; further ones are lost.
     pub ingress_capacity_messages: usize,
     pub in_flight_requests_max: usize,
+    /// Of the requests only those that a mapping of nats-server sends here; all without.
+    pub partition: Option<u16>,
     /// Where answers may go, e.g. `_INBOX.`; `$*`, `profile*` and our own inboxes never.
     pub reply_prefixes_allowed: Vec<String>,
     pub micro: MicroOptions,
@@ -136,9 +138,13 @@ impl NatsEdge {
         let ingress = connect::connect_ingress(&options, &counters, releases).await?;
         let shared = Arc::new(share(&options, funnel, &egress, &clock, &counters));
         let requests = ingress
-            .queue_subscribe(subject::REQUESTS, subject::QUEUE.to_owned())
+            .queue_subscribe(
+                subject::requests(options.partition),
+                subject::QUEUE.to_owned(),
+            )
             .await
             .map_err(StartError::Subscribe)?;
+        let requests = Requests::new(ingress.clone(), requests, options.partition);
         let facts = Facts {
             clock: Arc::clone(&clock),
             rule: Arc::clone(&shared.rule),
@@ -148,13 +154,7 @@ impl NatsEdge {
         let discovery = Discovery::start(&options.micro, &ingress, &egress, facts).await?;
         let (in_flight, closing) = (Arc::clone(&shared.in_flight), Arc::clone(&shared.closing));
         let (stops, stops_of_loop) = mpsc::channel(2);
-        let taking = ingress::run(
-            ingress.clone(),
-            requests,
-            shared,
-            stops_of_loop,
-            releases_of_loop,
-        );
+        let taking = ingress::run(requests, shared, stops_of_loop, releases_of_loop);
         let edge = NatsEdge {
             ingress,
             egress,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::subject::ToSubject;
-use async_nats::{Client, Message, Subject, Subscriber};
+use async_nats::{Client, Message, Subject};
 use futures::FutureExt;
 use profile_messages::envelope::Envelope;
 use profile_messages::error::FieldViolation;
@@ -48,13 +48,11 @@ pub(super) struct Shared<F> {
 
 /// Takes requests until the subscription ends. Waits for nothing but the subscription.
 pub(super) async fn run<F: Funnel>(
-    client: Client,
-    subscription: Subscriber,
+    mut requests: Requests,
     shared: Arc<Shared<F>>,
     mut stops: mpsc::Receiver<Stop>,
     mut releases: mpsc::Receiver<Release>,
 ) {
-    let mut requests = Requests::new(client, subscription);
     loop {
         let goes_on = tokio::select! {
             biased;

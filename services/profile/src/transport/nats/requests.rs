@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::{Client, Message, Subscriber};
 use futures::StreamExt;
-use profile_messages::subject::{QUEUE, REQUESTS};
+use profile_messages::subject::{self, QUEUE};
 use tokio::sync::{mpsc, oneshot};
 
 /// How long a reconnect waits for the loop to let go of the subscription of the lost connection.
@@ -40,6 +40,7 @@ pub(super) async fn release(loop_of_requests: &mpsc::Sender<Release>) {
 pub(super) struct Requests {
     client: Client,
     subscription: Subscriber,
+    partition: Option<u16>,
     /// Taken from this subscription.
     taken: u64,
     /// How many connections there had been when the subscription was asked for on a lost one; 0 for the
@@ -49,11 +50,16 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// `subscription` was made on the client's first connection.
-    pub(super) fn new(client: Client, subscription: Subscriber) -> Requests {
+    /// `subscription` was made on the client's first connection, to the requests of `partition`.
+    pub(super) fn new(
+        client: Client,
+        subscription: Subscriber,
+        partition: Option<u16>,
+    ) -> Requests {
         Requests {
             client,
             subscription,
+            partition,
             taken: 0,
             connections_before: 0,
             is_stopping: false,
@@ -89,9 +95,10 @@ impl Requests {
         if self.is_stopping {
             return false;
         }
+        let requests = subject::requests(self.partition);
         match self
             .client
-            .queue_subscribe(REQUESTS, QUEUE.to_owned())
+            .queue_subscribe(requests, QUEUE.to_owned())
             .await
         {
             Ok(subscription) => self.subscription = subscription,
