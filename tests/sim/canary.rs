@@ -41,6 +41,16 @@ fn a_key_that_is_not_stored_with_its_commit_is_caught() {
 }
 
 #[test]
+fn a_node_that_refuses_by_what_it_knows_is_caught() {
+    let plant = Plant::NeverAsksForTheNewest;
+    let said = every(0..40, |seed| {
+        Ok(world::run_on_several_nodes(seed, STEPS, plant).err())
+    });
+    let caught: Vec<_> = said.into_iter().flatten().collect();
+    assert!(caught.len() >= 30, "{caught:#?}");
+}
+
+#[test]
 fn an_entity_that_applies_before_it_appends_is_caught() {
     assert!(caught(Plant::AppliesBeforeAppending).len() >= 30);
 }
@@ -81,6 +91,7 @@ fn the_simulation_meets_what_it_is_for() {
         unknown,
         repeated,
         refused,
+        behind,
         removed,
         relay_starts,
         delivered,
@@ -91,6 +102,12 @@ fn the_simulation_meets_what_it_is_for() {
     let seldom = [kept_at_death, lost_at_death, removed];
     assert!(seldom.iter().all(|count| *count >= 40), "{seen:#?}");
     assert!(delivered * 100 >= delivered_new * 110, "{seen:#?}");
+    assert_eq!(behind, 0, "of nodes that share a view");
+    let several = every(0..40, |seed| {
+        world::run_on_several_nodes(seed, STEPS, Plant::Nothing)
+    });
+    let several = several.into_iter().reduce(world::Report::and).unwrap();
+    assert!(several.behind >= 1_000, "{several:#?}");
 }
 
 #[test]

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use profile::entity::{Done, Order};
 use profile::error::ServiceError;
+use profile_domain::Rejection;
+use profile_messages::command::Command;
 use profile_messages::current::{CALLER_KEYS_KEPT_MAX, KEYS_KEPT_US_MAX};
 use profile_messages::record::{KeyOrigin, Record};
+use profile_messages::{OrgId, Version};
 
 use crate::ledger::{Ledger, Story};
 use crate::require;
@@ -64,6 +67,44 @@ pub(crate) fn answer_matches_the_log(answered: &Answered<'_>) -> Result<(), Stri
     }
 }
 
+/// A refusal, and that there is nothing to change, is true of the newest commit, whichever node says it.
+pub(crate) fn a_refusal_is_up_to_date(answered: &Answered<'_>) -> Result<(), String> {
+    let Some(result) = answered.result else {
+        return Ok(());
+    };
+    let story = answered.story();
+    let newest = story.map_or(Version::default(), |story| story.current.version);
+    let is_true = match result {
+        Ok(Done {
+            kind: None,
+            version,
+            ..
+        }) => *version == newest,
+        Err(ServiceError::VersionMismatch { current }) => *current == newest,
+        Err(ServiceError::Rejected(Rejection::AlreadyExists)) => story.is_some(),
+        Err(ServiceError::Rejected(
+            Rejection::UserNotFound | Rejection::ProfileNotFound | Rejection::RemoveNotFound,
+        )) => story.is_none_or(|it| {
+            let org = org(answered.order);
+            it.is_removed() || org.is_some_and(|org| it.current.org != *org)
+        }),
+        Ok(_) | Err(_) => true,
+    };
+    require(is_true, || {
+        format!("I7: {result:?} is not true of version {newest}")
+    })
+}
+
+/// The organization that the user must be in; `None` for a command that goes to the user wherever it is.
+fn org(order: &Order) -> Option<&OrgId> {
+    match &order.command {
+        Command::Create { org, .. } | Command::Update { org, .. } | Command::Remove { org } => {
+            Some(org)
+        }
+        Command::Patch { .. } => None,
+    }
+}
+
 /// I2: a repetition of a remembered key changes nothing and gets the first answer.
 pub(crate) fn repetition_gets_the_first_answer(answered: &Answered<'_>) -> Result<(), String> {
     let key = answered.order.key.hash;
@@ -91,7 +132,11 @@ pub(crate) fn repetition_gets_the_first_answer(answered: &Answered<'_>) -> Resul
         // A node that is behind asks the log, which may fail, or finds that it is too late to.
         Some(Err(
             ServiceError::Overloaded(_)
-            | ServiceError::Unavailable("the current view cannot be read")
+            | ServiceError::Unavailable(
+                "the current view cannot be read"
+                | "the newest commit cannot be asked for"
+                | "the commit log cannot be reached",
+            )
             | ServiceError::OutcomeUnknown { .. }
             | ServiceError::DeadlineExceeded,
         )) => Ok(()),

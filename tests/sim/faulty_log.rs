@@ -128,6 +128,7 @@ impl FaultyLog {
             | Plant::AppliesBeforeAppending
             | Plant::RelaySkipsAnEvent
             | Plant::ConsumerForgets
+            | Plant::NeverAsksForTheNewest
             | Plant::Overtakes => {}
         }
         commit

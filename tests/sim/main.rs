@@ -15,6 +15,8 @@ mod faulty_log;
 mod ledger;
 mod load;
 mod memory;
+mod node_log;
+mod nodes;
 mod orders;
 mod planted;
 mod process;
@@ -98,6 +100,16 @@ fn every_promise_holds_on_a_faulty_log() {
 }
 
 #[test]
+fn every_promise_holds_on_several_nodes_with_views_of_their_own() {
+    let seeds = seeds("SEEDS", SEEDS_DEFAULT);
+    let reports = every(seeds, |seed| {
+        world::run_on_several_nodes(seed, STEPS, Plant::Nothing)
+    });
+    let sum = reports.into_iter().reduce(world::Report::and);
+    println!("{sum:#?}");
+}
+
+#[test]
 fn every_promise_holds_through_gateway_and_actors() {
     let seeds = seeds("SERVICE_SEEDS", SERVICE_SEEDS_DEFAULT);
     let reports = every(seeds, |seed| {
@@ -109,12 +121,14 @@ fn every_promise_holds_through_gateway_and_actors() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    let trace = |seed| world::run(seed, STEPS, Plant::Nothing).map(|report| report.trace);
-    every(0..24, |seed| {
-        let first = trace(seed)?;
-        require(trace(seed)? == first, || "another trace".to_owned())?;
-        require(trace(seed + 100)? != first, || "no trace at all".to_owned())
-    });
+    for run in [world::run, world::run_on_several_nodes] {
+        let trace = |seed| run(seed, STEPS, Plant::Nothing).map(|report| report.trace);
+        every(0..24, |seed| {
+            let first = trace(seed)?;
+            require(trace(seed)? == first, || "another trace".to_owned())?;
+            require(trace(seed + 100)? != first, || "no trace at all".to_owned())
+        });
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Plant {
     RelaySkipsAnEvent,
     /// A consumer that takes what comes again for something new.
     ConsumerForgets,
+    /// A node that refuses by what it knows, old as it is; with several nodes only.
+    NeverAsksForTheNewest,
     /// Requests that overtake each other on their way in; for the whole service only.
     Overtakes,
 }

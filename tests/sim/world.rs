@@ -9,7 +9,7 @@ use profile::clock::Clock;
 use profile::commit_log::{AppendError, CommitLog, CommitObserver};
 use profile::entity::{Done, EntityPorts, Order, ProfileEntity, Verdict};
 use profile::error::ServiceError;
-use profile_messages::event::{EventKind, EventPayload};
+use profile_messages::event::EventKind;
 use profile_messages::record::{Hash16, Record};
 use profile_messages::{Position, UserId};
 
@@ -21,11 +21,11 @@ use crate::faulty_log::FaultyLog;
 use crate::ledger::Ledger;
 use crate::load::{Load, Wish};
 use crate::memory::Memory;
+use crate::nodes::{NODES, Nodes, Sharing};
 use crate::planted::{AppliedFirst, Plant};
 use crate::require;
 use crate::trace::Trace;
 
-const NODES: usize = 2;
 const NO_GROUPS: u32 = 0;
 
 type Outcome = Result<Done, ServiceError>;
@@ -43,6 +43,8 @@ pub(crate) struct Report {
     /// Answers out of the memory of a key.
     pub(crate) repeated: u64,
     pub(crate) refused: u64,
+    /// Orders at a node that had not heard of every commit.
+    pub(crate) behind: u64,
     pub(crate) removed: u64,
     pub(crate) relay_starts: u64,
     pub(crate) delivered: u64,
@@ -59,6 +61,7 @@ impl Report {
             unknown: self.unknown + other.unknown,
             repeated: self.repeated + other.repeated,
             refused: self.refused + other.refused,
+            behind: self.behind + other.behind,
             removed: self.removed + other.removed,
             relay_starts: self.relay_starts + other.relay_starts,
             delivered: self.delivered + other.delivered,
@@ -73,8 +76,10 @@ struct World {
     clock: Arc<SimClock>,
     memory: Arc<Memory>,
     log: Arc<FaultyLog>,
-    ports: EntityPorts,
-    nodes: Vec<BTreeMap<UserId, ProfileEntity>>,
+    nodes: Nodes,
+    sharing: Sharing,
+    /// Of each node.
+    entities: Vec<BTreeMap<UserId, ProfileEntity>>,
     downstream: Downstream,
     ledger: Ledger,
     /// First acknowledgement of each order that changed something, by key and request.
@@ -88,13 +93,26 @@ struct World {
 
 /// Runs one seed.
 pub(crate) fn run(seed: u64, steps: usize, plant: Plant) -> Result<Report, String> {
+    run_sharing(Sharing::Everything, seed, steps, plant)
+}
+
+/// The same where each node has a view of its own.
+pub(crate) fn run_on_several_nodes(
+    seed: u64,
+    steps: usize,
+    plant: Plant,
+) -> Result<Report, String> {
+    run_sharing(Sharing::Log, seed, steps, plant)
+}
+
+fn run_sharing(sharing: Sharing, seed: u64, steps: usize, plant: Plant) -> Result<Report, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut world = World::new(seed, plant);
+        let mut world = World::new(sharing, seed, plant);
         world.start_relay().await?;
         for step in 0..steps {
             let done = world.step().await;
@@ -111,7 +129,7 @@ pub(crate) fn run(seed: u64, steps: usize, plant: Plant) -> Result<Report, Strin
 }
 
 impl World {
-    fn new(seed: u64, plant: Plant) -> World {
+    fn new(sharing: Sharing, seed: u64, plant: Plant) -> World {
         let memory = Arc::new(Memory::default());
         let observer: Arc<dyn CommitObserver> = Arc::clone(&memory) as _;
         let clock = Arc::new(SimClock::new());
@@ -119,23 +137,17 @@ impl World {
         let faults = Dice::new(seed, 2);
         let log = FaultyLog::new(log_clock, observer, faults, NO_GROUPS, plant);
         let log = Arc::new(log);
-        let mut nodes = Vec::new();
-        nodes.resize_with(NODES, BTreeMap::new);
+        let mut entities = Vec::new();
+        entities.resize_with(NODES, BTreeMap::new);
         World {
             dice: Dice::new(seed, 0),
             load: Load::new(seed),
-            ports: EntityPorts {
-                log: Arc::clone(&log) as Arc<dyn CommitLog>,
-                view: memory.view(),
-                clock: Arc::clone(&clock) as Arc<dyn Clock>,
-                store_id: "simulated".into(),
-                epoch: 1,
-                payload: EventPayload::Changed,
-            },
+            nodes: Nodes::begin(sharing, &log, &memory, &clock, plant),
+            sharing,
             clock,
             memory,
             log,
-            nodes,
+            entities,
             downstream: Downstream::new(seed, plant),
             ledger: Ledger::default(),
             acknowledged: BTreeMap::new(),
@@ -172,6 +184,7 @@ impl World {
             93..97 => self.downstream.consume(&self.ledger)?,
             _ => self.check_all().await?,
         }
+        self.nodes.follow(&mut self.dice).await;
         for _ in 0..self.dice.below(4) {
             tokio::task::yield_now().await;
         }
@@ -191,21 +204,23 @@ impl World {
     async fn send(&mut self, wish: Wish) -> Result<(), String> {
         let order = wish.order(self.clock.monotonic());
         let node = self.dice.below(NODES as u32) as usize;
-        let kept = self.nodes[node].remove(&order.user);
+        let kept = self.entities[node].remove(&order.user);
         let entity = match kept {
             Some(entity) => entity,
-            None => ProfileEntity::load(&order.user, self.ports.view.as_ref()).unwrap(),
+            None => ProfileEntity::load(&order.user, self.nodes.ports(node).view.as_ref()).unwrap(),
         };
+        let position = self.nodes.ports(node).view.position();
+        self.report.behind += u64::from(position < self.ledger.end());
         let now = self.clock.now().0;
         // A process that dies inside an append takes everything in memory with it.
         let executed = tokio::select! {
             biased;
-            executed = self.executed(entity, &order) => Some(executed),
+            executed = self.executed(node, entity, &order) => Some(executed),
             () = self.log.died() => None,
         };
         let (entity, result) = executed.map_or((None, None), |(it, result)| (it, Some(result)));
         if let Some(entity) = entity {
-            self.nodes[node].insert(order.user.clone(), entity);
+            self.entities[node].insert(order.user.clone(), entity);
         }
         let new = self.log.records_after(self.ledger.end()).await;
         let answered = Answered {
@@ -217,6 +232,7 @@ impl World {
         };
         checks::only_its_own_commit(&answered)?;
         checks::answer_matches_the_log(&answered)?;
+        checks::a_refusal_is_up_to_date(&answered)?;
         checks::repetition_gets_the_first_answer(&answered)?;
         let identity = (order.key.hash, order.request_hash);
         checks::acknowledged_again(&answered, self.acknowledged.get(&identity))?;
@@ -235,18 +251,20 @@ impl World {
     /// As the actor does it: an uncertain outcome ends the entity.
     async fn executed(
         &self,
+        node: usize,
         mut entity: ProfileEntity,
         order: &Order,
     ) -> (Option<ProfileEntity>, Outcome) {
         let verdict = match self.plant {
-            Plant::AppliesBeforeAppending => self.applied_first(&mut entity, order).await,
+            Plant::AppliesBeforeAppending => self.applied_first(node, &mut entity, order).await,
             Plant::Nothing
             | Plant::ForgetsAcknowledged
             | Plant::NoVersionCheck
             | Plant::KeyNotWithCommit
             | Plant::RelaySkipsAnEvent
             | Plant::ConsumerForgets
-            | Plant::Overtakes => entity.execute(order, &self.ports).await,
+            | Plant::NeverAsksForTheNewest
+            | Plant::Overtakes => entity.execute(order, self.nodes.ports(node)).await,
         };
         match verdict {
             Verdict::Answered(result) => (Some(entity), result),
@@ -257,11 +275,16 @@ impl World {
         }
     }
 
-    async fn applied_first(&self, entity: &mut ProfileEntity, order: &Order) -> Verdict {
+    async fn applied_first(
+        &self,
+        node: usize,
+        entity: &mut ProfileEntity,
+        order: &Order,
+    ) -> Verdict {
         let log = Arc::new(AppliedFirst::new(Arc::clone(&self.log)));
         let ports = EntityPorts {
             log: Arc::clone(&log) as Arc<dyn CommitLog>,
-            ..self.ports.clone()
+            ..self.nodes.ports(node).clone()
         };
         let applied = entity.execute(order, &ports).await;
         match log.append_late().await {
@@ -318,16 +341,18 @@ impl World {
 
     fn passivate(&mut self) {
         let node = self.dice.below(NODES as u32) as usize;
-        self.nodes[node].pop_first();
+        self.entities[node].pop_first();
     }
 
     /// Everything in memory is gone; log, stream and cursor stay.
     async fn crash(&mut self) -> Result<(), String> {
         self.downstream.kill();
-        self.nodes.iter_mut().for_each(BTreeMap::clear);
+        self.entities.iter_mut().for_each(BTreeMap::clear);
         self.log.open_again();
         self.memory.start_again(&self.log).await?;
-        self.ports.view = self.memory.view();
+        let (log, memory) = (&self.log, &self.memory);
+        self.nodes = Nodes::begin(self.sharing, log, memory, &self.clock, self.plant);
+        self.nodes.follow_to_the_end().await;
         self.trace.number(0xdead);
         self.start_relay().await
     }
@@ -346,7 +371,11 @@ impl World {
         let log = self.log.records_after(Position::NONE).await;
         self.ledger.is_the_log(&log)?;
         self.ledger.is_the_view(self.memory.view().as_ref())?;
-        for (user, entity) in self.nodes.iter().flatten() {
+        self.nodes.follow_to_the_end().await;
+        for view in self.nodes.views() {
+            self.ledger.is_the_view(view)?;
+        }
+        for (user, entity) in self.entities.iter().flatten() {
             let version = entity.head().version;
             self.ledger
                 .knows_the_entity(user, version, entity.profile())?;
