@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     CutOneWay,
     /// The leader sends slowly, to everybody.
     SlowLeader,
+    /// Servers and services begin as former releases, and one after the other becomes the present one.
+    Upgrade,
 }
 
 /// Who is hit, drawn when it happens.
@@ -48,6 +50,7 @@ impl Hit {
     }
 }
 
+const BETWEEN_UPGRADES_MS: u32 = 1_000;
 /// Enough to answer, and far too little for the load.
 const SLOW_KILOBITS_PER_SECOND: u32 = 2_000;
 
@@ -85,7 +88,8 @@ impl Fault {
             | Fault::CutLeader
             | Fault::CutFollower
             | Fault::CutOneWay
-            | Fault::SlowLeader => false,
+            | Fault::SlowLeader
+            | Fault::Upgrade => false,
         }
     }
 
@@ -100,6 +104,10 @@ impl Fault {
             }
             Fault::PauseLeader => nodes.world.bus().pause(hit.leader),
             Fault::RestartServers => nodes.world.bus().stop(0),
+            Fault::Upgrade => {
+                nodes.world.bus().run_present();
+                restart_servers(nodes);
+            }
             Fault::CutLeader => hosts(nodes.world.bus()).isolate(hit.leader),
             Fault::CutFollower => hosts(nodes.world.bus()).isolate(hit.other),
             Fault::CutAll => cut(nodes.world.bus(), &each()),
@@ -123,6 +131,15 @@ impl Fault {
                     nodes.node(node).start_again();
                 }
             }
+            Fault::Upgrade => {
+                for node in 0..NODES {
+                    assert!(nodes.node(node).stop().success());
+                    nodes.node(node).run(None);
+                    nodes.node(node).start_again();
+                    // Some calls meet both releases.
+                    nodes.world.let_pass(BETWEEN_UPGRADES_MS);
+                }
+            }
             Fault::KillLeader => nodes.world.bus().start_again(hit.leader),
             Fault::KillTwo => {
                 nodes.world.bus().start_again(hit.other);
@@ -132,10 +149,7 @@ impl Fault {
             Fault::RestartServers => {
                 nodes.world.bus().start_again(0);
                 for server in 1..SERVERS {
-                    // One at a time, as everybody does it: the next when all three are there.
-                    nodes.leader();
-                    nodes.world.bus().stop(server);
-                    nodes.world.bus().start_again(server);
+                    restart(nodes, server);
                 }
             }
             Fault::CutLeader => hosts(nodes.world.bus()).join(hit.leader),
@@ -145,6 +159,17 @@ impl Fault {
             Fault::SlowLeader => hosts(nodes.world.bus()).speed_up(hit.leader),
         }
     }
+}
+
+fn restart_servers(nodes: &mut Nodes) {
+    (0..SERVERS).for_each(|server| restart(nodes, server));
+}
+
+/// One at a time, as everybody does it: the next when all three are there.
+fn restart(nodes: &mut Nodes, server: usize) {
+    nodes.leader();
+    nodes.world.bus().stop(server);
+    nodes.world.bus().start_again(server);
 }
 
 /// Both ways between any two.

@@ -2,12 +2,14 @@
 //! restarted and cut from each other under load.
 //!
 //! `FAULTS=N` sets the number of faults and gives each server a host of its own (a network namespace, which
-//! needs root), `SEED=N` replays a schedule, `ONLY=CutLeader` has one kind.
+//! needs root), `SEED=N` replays a schedule, `ONLY=CutLeader` has one kind. `FORMER_PROFILED=` and
+//! `FORMER_NATS_SERVER=` are programs of former releases: all begin with them and are upgraded first of all.
 
 mod faults;
 mod nodes;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use profile_tests::nats_cluster::NatsCluster;
@@ -25,17 +27,21 @@ const SERVED_WITHIN: Duration = Duration::from_secs(10);
 fn nothing_that_happens_to_the_cluster_loses_or_repeats_a_change() {
     let (faults, seed) = (number("FAULTS"), seed());
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let former = Former::from_env();
     let (runtime, servers) = match faults {
         None => NatsCluster::start(),
-        Some(_) => NatsCluster::start_on_hosts()
+        Some(_) => NatsCluster::start_on_hosts(former.nats_server.clone())
             .unwrap_or_else(|why| panic!("no hosts for the servers, which needs root: {why}")),
     };
-    let schedule = match faults {
+    let mut schedule = match faults {
         None => Fault::SHORT.to_vec(),
         Some(faults) => shuffled(&mut rng, faults as usize),
     };
+    if former != Former::default() {
+        schedule.insert(0, Fault::Upgrade);
+    }
     eprintln!("{} faults, SEED={seed}", schedule.len());
-    let mut nodes = Nodes::start(runtime, servers, rng.next_u64());
+    let mut nodes = Nodes::start(runtime, servers, rng.next_u64(), former.profiled);
     let mut longest: BTreeMap<Fault, Duration> = BTreeMap::new();
     for (number, fault) in schedule.into_iter().enumerate() {
         let served = nodes.live_through(fault, number).unwrap_or_else(|broken| {
@@ -61,6 +67,31 @@ fn nothing_that_happens_to_the_cluster_loses_or_repeats_a_change() {
             false => SERVED_WITHIN,
         };
         assert!(longest <= within, "{fault:?}: {longest:?}, SEED={seed}");
+    }
+}
+
+/// What a cluster is upgraded from; the present release where none is named.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Former {
+    profiled: Option<PathBuf>,
+    nats_server: Option<PathBuf>,
+}
+
+impl Former {
+    fn from_env() -> Former {
+        let program = |name: &str| {
+            let path = std::env::var_os(name).filter(|path| !path.is_empty())?;
+            let path = PathBuf::from(path);
+            assert!(
+                path.is_absolute() && path.exists(),
+                "{name} is an absolute path of a program"
+            );
+            Some(path)
+        };
+        Former {
+            profiled: program("FORMER_PROFILED"),
+            nats_server: program("FORMER_NATS_SERVER"),
+        }
     }
 }
 

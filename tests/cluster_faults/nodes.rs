@@ -1,5 +1,6 @@
 //! The services on the cluster, the load on them, and one fault from well to well.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
@@ -50,7 +51,13 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
-    pub(crate) fn start(runtime: Runtime, servers: NatsCluster, seed: u64) -> Nodes {
+    /// The services are of a former release if one is named.
+    pub(crate) fn start(
+        runtime: Runtime,
+        servers: NatsCluster,
+        seed: u64,
+        former: Option<PathBuf>,
+    ) -> Nodes {
         let world = World::on(runtime, servers, seed, CONFIG);
         let others = (1..NODES).map(|_| world.node(CONFIG)).collect();
         let mut nodes = Nodes {
@@ -64,6 +71,7 @@ impl Nodes {
             if let Some(host) = host {
                 nodes.node(node).move_to(&host);
             }
+            nodes.node(node).run(former.clone());
             nodes.node(node).start_again();
         }
         nodes

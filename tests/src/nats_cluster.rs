@@ -40,6 +40,8 @@ pub struct NatsCluster {
     stores: Vec<TempDir>,
     network: Network,
     config: PathBuf,
+    /// Of a former release.
+    program: Option<PathBuf>,
 }
 
 impl NatsCluster {
@@ -55,25 +57,29 @@ impl NatsCluster {
             let ports = (0..SERVERS).map(|_| [HeldPort::take(), HeldPort::take()]);
             ports.collect()
         });
-        (runtime, NatsCluster::on(Network::Loopback(ports), config))
+        (
+            runtime,
+            NatsCluster::on(Network::Loopback(ports), config, None),
+        )
     }
 
-    /// On hosts of their own, which can be cut from each other.
+    /// On hosts of their own, which can be cut from each other, as another program if one is named.
     ///
     /// # Errors
     /// Without root there are no such hosts.
-    pub fn start_on_hosts() -> Result<(Runtime, NatsCluster), String> {
+    pub fn start_on_hosts(program: Option<PathBuf>) -> Result<(Runtime, NatsCluster), String> {
         let hosts = Namespaces::make(u8::try_from(SERVERS).expect("few servers"))?;
-        let servers = NatsCluster::on(Network::Hosts(hosts), repository::file(CONFIG));
+        let servers = NatsCluster::on(Network::Hosts(hosts), repository::file(CONFIG), program);
         Ok((runtime(), servers))
     }
 
-    fn on(network: Network, config: PathBuf) -> NatsCluster {
+    fn on(network: Network, config: PathBuf, program: Option<PathBuf>) -> NatsCluster {
         let mut cluster = NatsCluster {
             servers: (0..SERVERS).map(|_| None).collect(),
             stores: (0..SERVERS).map(|_| TempDir::create()).collect(),
             network,
             config,
+            program,
         };
         (0..SERVERS).for_each(|server| cluster.start_again(server));
         cluster
@@ -94,6 +100,7 @@ impl NatsCluster {
             Network::Hosts(hosts) => Some(hosts.name(server)),
         };
         let started = Process::start(&Launch {
+            program: self.program.as_deref(),
             config: &self.config,
             store: self.stores[server].path(),
             address: self.address(server, CLIENT_PORT),
@@ -101,6 +108,11 @@ impl NatsCluster {
             arguments: arguments.as_flattened(),
         });
         self.servers[server] = Some(started);
+    }
+
+    /// From its next start on each server is the tests' own.
+    pub fn run_present(&mut self) {
+        self.program = None;
     }
 
     /// SIGKILL.

@@ -102,6 +102,7 @@ impl NatsServer {
         fs::write(&config, self.config()).expect("the configuration can be written");
         let store = self.store();
         self.process = Some(Process::start(&Launch {
+            program: None,
             config: &config,
             store: &store,
             address: self.port.address(),

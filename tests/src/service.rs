@@ -43,6 +43,8 @@ pub struct Service {
     log: Arc<Mutex<Vec<String>>>,
     /// Of the network in which it runs, if that is not ours.
     namespace: Option<String>,
+    /// Of a former release.
+    program: Option<PathBuf>,
     folder: TempDir,
 }
 
@@ -82,6 +84,7 @@ impl Service {
             key,
             log: Arc::default(),
             namespace: None,
+            program: None,
             folder,
         }
     }
@@ -96,6 +99,11 @@ impl Service {
         }
         service.key = Arc::clone(&self.key);
         service
+    }
+
+    /// From its next start on it is this program, or that of this workspace.
+    pub fn run(&mut self, program: Option<PathBuf>) {
+        self.program = program;
     }
 
     /// From its next start on it runs in this network namespace.
@@ -319,14 +327,16 @@ impl Service {
     }
 
     fn command(&self) -> Command {
+        let profiled = self.program.clone();
+        let profiled = profiled.unwrap_or_else(|| binary("profiled"));
         let mut command = match &self.namespace {
             Some(namespace) => {
                 let mut command = Command::new("ip");
                 command.args(["netns", "exec", namespace]);
-                command.arg(binary("profiled"));
+                command.arg(profiled);
                 command
             }
-            None => Command::new(binary("profiled")),
+            None => Command::new(profiled),
         };
         command
             .arg("--config")

@@ -125,6 +125,10 @@ impl ProfileEntity {
     /// Decides `order`, makes it durable, then applies it: in this order, so that what is refused or
     /// fails leaves no trace here.
     pub async fn execute(&mut self, order: &Order, ports: &EntityPorts) -> Verdict {
+        // What another process did to this user, and the view has heard of, needs no fence to be seen.
+        if ports.log.is_shared() {
+            self.reloaded_if_behind(ports);
+        }
         for _ in 0..=CONFLICTS_MAX {
             let now = ports.clock.now();
             let mut deciding = order.trace.step("decide");

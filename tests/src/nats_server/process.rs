@@ -24,6 +24,8 @@ const LOG_LINES_KEPT_MAX: usize = 200;
 /// How a server is to be started.
 #[derive(Debug)]
 pub(crate) struct Launch<'a> {
+    /// Another one than the tests' own.
+    pub(crate) program: Option<&'a Path>,
     pub(crate) config: &'a Path,
     pub(crate) store: &'a Path,
     /// The port is one of a `HeldPort`, or alone in its namespace.
@@ -46,14 +48,15 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the server and waits for its "ready".
     pub(crate) fn start(launch: &Launch<'_>) -> Self {
+        let program = launch.program.unwrap_or_else(|| program());
         let mut command = match launch.namespace {
             // It becomes what it runs: the process id is the server's.
             Some(namespace) => {
                 let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace]).arg(program());
+                command.args(["netns", "exec", namespace]).arg(program);
                 command
             }
-            None => Command::new(program()),
+            None => Command::new(program),
         };
         command
             .arg("-c")
