@@ -8,6 +8,7 @@ mod nodes;
 
 use std::time::Duration;
 
+use async_nats::{ConnectOptions, jetstream};
 use futures::future::join_all;
 use profile_tests::caller::{Caller, Identity, new_user};
 use profile_tests::http_client::{HttpClient, answer};
@@ -223,6 +224,35 @@ async fn a_server_that_acknowledges_before_it_syncs_is_refused_and_one_that_does
     // Neither seen nor confirmed: not even tried.
     let mut blind = Service::prepared(&server, "[commit_log]\nengine = \"jetstream\"\n");
     assert!(!blind.start_and_end().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_gone_is_not_made_anew() {
+    let admin = "{ user: admin, password: \"admin-on-loopback\" }".to_owned();
+    let server = NatsServer::start(ServerOptions {
+        extra_users: admin,
+        ..ServerOptions::default()
+    });
+    let mut service = Service::start(&server, CLUSTER);
+    let owner = Caller::connect(&server, &service, &Identity::owner("zoo")).await;
+    owner.call("create", new_user("gigi")).await.ok();
+    assert!(service.stop().success());
+    let (name, password) = ("admin".to_owned(), "admin-on-loopback".to_owned());
+    let admin = ConnectOptions::with_user_and_password(name, password);
+    let jetstream = jetstream::new(server.connect_with(admin).await);
+    jetstream.delete_stream("PROFILE_LOG_0").await.unwrap();
+    // A node with an empty directory would find no user.
+    let mut empty = service.prepared_beside(&server, CLUSTER);
+    for node in [&mut service, &mut empty] {
+        assert!(!node.start_and_end().success());
+        assert!(
+            node.log().contains("is gone, and it held"),
+            "{}",
+            node.log()
+        );
+    }
+    let left = jetstream.get_stream("PROFILE_LOG_0").await;
+    assert!(left.is_err(), "nobody has made it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -218,6 +218,27 @@ async fn a_stream_that_lost_what_was_acknowledged_stops_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_made_anew_stops_the_log_however_long_it_has_become() {
+    let mut bench = Bench::open().await;
+    let node = bench.node().await;
+    for _ in 0..3 {
+        node.append(1).await;
+    }
+    bench.server.stop();
+    bench.server.wipe_store();
+    bench.server.start_again();
+    let other = Node::open_when_possible(&bench.server.url()).await;
+    for _ in 0..6 {
+        other.append(2).await;
+    }
+    let mut failed = node.log.failed();
+    let told = failed.wait_for(Option::is_some);
+    let told = tokio::time::timeout(bench::WAIT, told).await.unwrap();
+    let told = told.unwrap().clone().unwrap();
+    assert!(told.contains("was acknowledged"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_stores_stream_and_an_old_server_are_refused() {
     let bench = Bench::open().await;
     bench.node().await;

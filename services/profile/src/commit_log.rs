@@ -211,6 +211,11 @@ pub trait CommitObserver: Send + Sync + std::fmt::Debug {
     /// A text for the log when the head cannot be read; the append is then refused as not written.
     fn head(&self, user: &UserId) -> Result<Head, String>;
 
+    /// Whether it has no room for further commits of other processes; they wait in the log.
+    fn has_no_room(&self) -> bool {
+        false
+    }
+
     /// A group turned durable. It cannot be refused any more. Returns before any of its appends is answered: read your writes.
     fn committed(&self, group: &[Arc<Record>]);
 

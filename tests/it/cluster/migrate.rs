@@ -4,11 +4,16 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
+use async_nats::jetstream;
+use profile_messages::subject::EVENT_STREAM;
+use profile_tests::nats_server::NatsUser;
 use profile_tests::promises::world::{World, seed};
 use profile_tests::service::{Service, binary};
 
 use super::nodes::CLUSTER;
 
+/// In the metadata of each stream of a store.
+const STORE_ID: &str = "profile-store-id";
 const KILLS: usize = 3;
 const LOADED_MS: u32 = 3_000;
 
@@ -119,4 +124,34 @@ fn a_data_directory_becomes_the_log_of_several_nodes_and_nobody_sees_anything_of
         .unwrap_or_else(|broken| panic!("SEED={seed}: {broken}"));
     assert_eq!(changes, world.heard.acked.len());
     assert!(changes > before.acked.len(), "they go on");
+}
+
+#[test]
+fn a_stream_that_does_not_hold_the_log_is_no_moved_log() {
+    let mut world = World::new(seed());
+    let clients = world.load("before");
+    world.let_pass(100);
+    world.tell(|signal| signal.stop = true);
+    world.join(clients);
+    assert!(world.service.stop().success());
+    let data = world.service.data_dir();
+    let url = world.bus().url();
+    world.runtime.block_on(async {
+        let egress = NatsUser::Egress.connect_options().connect(url);
+        let jetstream = jetstream::new(egress.await.unwrap());
+        let events = jetstream.get_stream(EVENT_STREAM).await.unwrap();
+        let store = events.cached_info().config.metadata[STORE_ID].clone();
+        let stream = jetstream::stream::Config {
+            name: "PROFILE_LOG_0".to_owned(),
+            subjects: vec!["profile-log.0.*".to_owned()],
+            metadata: [(STORE_ID.to_owned(), store)].into(),
+            ..jetstream::stream::Config::default()
+        };
+        jetstream.create_stream(stream).await.unwrap();
+    });
+    let refused = migrate(&world.service).output().unwrap();
+    assert!(!refused.status.success());
+    assert!(text(&refused).contains("differ"), "{}", text(&refused));
+    assert!(!data.join("MOVED").exists());
+    world.service.start_again();
 }

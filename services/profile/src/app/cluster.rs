@@ -21,7 +21,7 @@ use super::options;
 use super::storage::{Opening, Storage};
 use super::upkeep::Relaying;
 use crate::clock::Clock;
-use crate::commit_log::jetstream::{JetStreamLog, JetStreamLogOptions, OpenError};
+use crate::commit_log::jetstream::{IfMissing, JetStreamLog, JetStreamLogOptions, OpenError};
 use crate::config::{Config, LogEngine};
 use crate::data_dir::{DataDir, StoreFile, new_store};
 use crate::file_system::{FileSystem, RealFiles};
@@ -36,6 +36,8 @@ use slots::SharedSlots;
 pub(super) const NODE_FILE: &str = "NODE";
 /// The store's identity among the shared values.
 const STORE: &str = "store";
+/// That the log was made, among the shared values: from then on a missing stream is a loss.
+const LOG_MADE: &str = "log-made";
 /// A cluster of nats-servers that starts has no leaders yet.
 const JOIN_WITHIN: Duration = Duration::from_secs(60);
 const JOIN_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -115,7 +117,12 @@ impl Cluster {
     }
 
     async fn log(&self, opening: &Opening, config: &Config) -> Result<JetStreamLog, NotYet> {
+        let if_missing = match self.cells.get(LOG_MADE).await? {
+            None => IfMissing::Make,
+            Some(_) => IfMissing::Refuse,
+        };
         let options = JetStreamLogOptions {
+            if_missing,
             replicas: self.replicas,
             appends_max: config.log.append_queue_commits_max,
             ..JetStreamLogOptions::default()
@@ -124,14 +131,22 @@ impl Cluster {
         let observer = Arc::clone(&opening.observer);
         let store_id = opening.data_dir.store_id();
         let opened = JetStreamLog::open(options, client, store_id, clock, observer).await;
-        opened.map_err(|error| match error {
+        let log = opened.map_err(|error| match error {
             OpenError::Unanswered(_) => NotYet::Later(error.into()),
             OpenError::TooOld { .. }
             | OpenError::OtherStore { .. }
             | OpenError::Unfinished { .. }
+            | OpenError::Gone { .. }
             | OpenError::Refused { .. }
             | OpenError::Thread(_) => NotYet::Never(error.into()),
-        })
+        })?;
+        if if_missing == IfMissing::Make {
+            // Another node may have said so first.
+            self.cells
+                .put(LOG_MADE, Bytes::from_static(b"1"), 0)
+                .await?;
+        }
+        Ok(log)
     }
 
     /// Tells the nodes of one store apart on the bus.

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::commit_log::file::FileLog;
 use crate::commit_log::{CommitLog, CommitObserver, Head};
 use crate::config::Config;
+use crate::current_view::CurrentView;
 use crate::current_view::sled::SledView;
 use crate::data_dir::DataDir;
 use crate::entity::EntityPorts;
@@ -42,6 +43,10 @@ struct Observers {
 impl CommitObserver for Observers {
     fn head(&self, user: &UserId) -> Result<Head, String> {
         self.view.head(user)
+    }
+
+    fn has_no_room(&self) -> bool {
+        self.view.is_full()
     }
 
     fn committed(&self, group: &[Arc<Record>]) {

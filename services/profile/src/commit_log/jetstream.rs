@@ -43,8 +43,18 @@ pub use stream::{Begun, OpenError};
 /// members of a stream, and an option that the server does not know is refused instead of passed over.
 pub const SERVER_MIN: (i64, i64) = (2, 12);
 
+/// What a start does without a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfMissing {
+    /// The store is new.
+    Make,
+    /// There was one, with commits.
+    Refuse,
+}
+
 #[derive(Clone, Debug)]
 pub struct JetStreamLogOptions {
+    pub if_missing: IfMissing,
     /// Which of the log's streams.
     pub partition: u16,
     pub replicas: usize,
@@ -64,6 +74,7 @@ pub struct JetStreamLogOptions {
 impl Default for JetStreamLogOptions {
     fn default() -> Self {
         JetStreamLogOptions {
+            if_missing: IfMissing::Make,
             partition: 0,
             replicas: 1,
             api_prefix: "$JS.API".to_owned(),
@@ -201,7 +212,16 @@ impl CommitLog for JetStreamLog {
     }
 
     async fn see_newest(&self, user: Option<&UserId>) -> Result<(), ReadError> {
-        self.line.see_newest(user).await
+        let newest = self.line.see_newest(user).await?;
+        let known = match user {
+            Some(user) => self.observer.head(user).map_err(ReadError::Io)?.position,
+            None => self.line.follower().position(),
+        };
+        // A leader of a moment ago, or a stream that went back: what it does not know it cannot tell.
+        if newest < known {
+            return Err(stream::unreachable("the leader does not know every commit"));
+        }
+        Ok(())
     }
 
     async fn close(&self) {

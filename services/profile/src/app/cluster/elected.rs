@@ -142,11 +142,14 @@ impl Turns {
                 Stood::ToldToStop => break,
             }
             tracing::info!("elected: this node relays events");
-            let relay = match self.relaying.start().await {
+            let relay = match self.begin().await {
                 Ok(relay) => relay,
-                Err(error) => {
-                    self.shown.turn_to(RelayState::Waiting(error.to_string()));
+                Err(trouble) => {
+                    tracing::warn!(trouble, "this node cannot relay events yet");
+                    self.shown.turn_to(RelayState::Waiting(trouble));
                     self.lease.let_go().await;
+                    // Others may do better.
+                    tokio::time::sleep(RENEW_EVERY).await;
                     continue;
                 }
             };
@@ -164,6 +167,14 @@ impl Turns {
         }
         self.lease.let_go().await;
         self.shown.turn_to(RelayState::Closed);
+    }
+
+    /// What was relayed by another node before must be known here: cursor and stream would be ahead of the log.
+    async fn begin(&self) -> Result<RelayHandle, String> {
+        let seen = self.relaying.log.see_newest(None).await;
+        seen.map_err(|error| error.to_string())?;
+        let started = self.relaying.start().await;
+        started.map_err(|error| error.to_string())
     }
 
     async fn stand_by(&mut self) -> Stood {

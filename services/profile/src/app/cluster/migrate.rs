@@ -68,13 +68,17 @@ async fn moved(config: &Config) -> anyhow::Result<()> {
     let client = connect_as(&nats, &nats.egress, "log").await?;
     let replicas = config.commit_log.replicas;
     let cells = Arc::new(Cells::new(client.clone(), "$JS.API", replicas));
-    share(&cells, &store).await?;
     let options = JetStreamLogOptions {
         replicas,
         ..JetStreamLogOptions::default()
     };
     let moving = LogMove::new(client, options, &store.store_id);
+    refuse_another_store(&cells, &store).await?;
+    // The stream before the identity: a node that knows the store must not find the place of its log empty.
+    begun(&moving, first.position).await?;
+    share(&cells, &store).await?;
     if filled(&moving, &log, (first.position, end)).await? == Begun::AlreadyMoved {
+        moving.holds(&log, end).await?;
         mark_moved(files.as_ref(), path)?;
         println(&format!(
             "the log of store {} was moved before",
@@ -113,10 +117,25 @@ async fn share(cells: &Cells, store: &StoreFile) -> anyhow::Result<()> {
             Err(error) => patience.pause(error.into()).await?,
         }
     }
-    let cell = cells
-        .get(STORE)
-        .await?
-        .context("the nodes' store is gone")?;
+    refuse_another_store(cells, store).await
+}
+
+/// Nothing is made on a bus that is another store's.
+async fn refuse_another_store(cells: &Cells, store: &StoreFile) -> anyhow::Result<()> {
+    let patience = Patience::new();
+    let cell = loop {
+        let got = async {
+            cells.ensure().await?;
+            cells.get(STORE).await
+        };
+        match got.await {
+            Ok(cell) => break cell,
+            Err(error) => patience.pause(error.into()).await?,
+        }
+    };
+    let Some(cell) = cell else {
+        return Ok(());
+    };
     let found = StoreFile::decode(&cell.value, std::path::Path::new("the shared store"))?;
     ensure!(
         found == *store,
@@ -128,6 +147,20 @@ async fn share(cells: &Cells, store: &StoreFile) -> anyhow::Result<()> {
         store.epoch
     );
     Ok(())
+}
+
+/// Makes the stream, or finds it; a bus that starts has no leaders yet.
+async fn begun(moving: &LogMove, first: Position) -> anyhow::Result<Begun> {
+    let patience = Patience::new();
+    loop {
+        match moving.begin(first).await {
+            Ok(begun) => return Ok(begun),
+            Err(error @ OpenError::Unanswered(_)) => {
+                patience.pause(NotYet::Later(error.into())).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Fills the stream; what passes by itself is waited for as long as something gets on.

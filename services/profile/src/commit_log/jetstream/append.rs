@@ -142,7 +142,12 @@ impl Appending<'_> {
             return Err(maybe(self.line.lost_its_end(at)));
         }
         self.line.take(stored.clone()).await.map_err(maybe)?;
-        Ok(stored)
+        // The observer was told of another commit at this place: the stream went back and has grown again.
+        match self.observer.head(&outgoing.record.user) {
+            Ok(head) if head.position < at => Err(maybe(self.line.lost_its_end(at))),
+            Ok(_) => Ok(stored),
+            Err(why) => Err(AppendError::MaybeWritten(why)),
+        }
     }
 
     /// Another commit, or this one, is where this one was to be: the observer is brought up to it.

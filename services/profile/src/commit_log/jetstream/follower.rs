@@ -18,8 +18,9 @@ use crate::commit_log::{CommitObserver, ReadError, ReadLimits};
 const QUEUE_RUNS_MAX: usize = 4096;
 /// Runs that wait for what is before them; beyond, the latest are read again when their turn comes.
 const EARLY_RUNS_MAX: usize = 16_384;
-/// A head that cannot be read now (the view is being written anew) is asked for again after this long.
-const HEAD_AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// A head that cannot be read now (the view is being written anew), or room that is not there, is asked for again
+/// after this long.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -160,6 +161,13 @@ impl Shared {
 
     /// False when the log was closed meanwhile.
     fn tell(&self, group: Run, runs: &mpsc::Receiver<Run>) -> bool {
+        // The stream keeps what the observer has no room for.
+        while self.observer.has_no_room() {
+            if runs.is_closed() {
+                return false;
+            }
+            std::thread::park_timeout(AGAIN_AFTER);
+        }
         let records: Vec<_> = group
             .commits
             .iter()
@@ -171,7 +179,7 @@ impl Shared {
                     return false;
                 }
                 tracing::warn!(why, "a head cannot be read, asking again");
-                std::thread::park_timeout(HEAD_AGAIN_AFTER);
+                std::thread::park_timeout(AGAIN_AFTER);
             }
         }
         self.observer.committed(&records);

@@ -31,6 +31,7 @@ pub(super) struct Line {
     /// Who is behind reads once for all.
     filling: tokio::sync::Mutex<()>,
     dropped_through: AtomicU64,
+    created_ns: i128,
 }
 
 impl Line {
@@ -44,6 +45,7 @@ impl Line {
             follower: Follower::start(standing.last, observer)?,
             filling: tokio::sync::Mutex::default(),
             dropped_through: AtomicU64::new(standing.dropped_through.0),
+            created_ns: standing.created_ns,
         })
     }
 
@@ -103,14 +105,19 @@ impl Line {
         Ok(())
     }
 
-    pub(super) async fn see_newest(&self, user: Option<&UserId>) -> Result<(), ReadError> {
-        match self.stream.newest(user).await? {
-            Some(newest) => self.reach(newest.record.position).await,
-            None if user.is_none() && self.follower.position() > Position::NONE => {
-                Err(unreachable("the leader has no commits, yet"))
-            }
-            None => Ok(()),
-        }
+    /// Brings the observer to the newest commit that the leader knows; where that is.
+    pub(super) async fn see_newest(&self, user: Option<&UserId>) -> Result<Position, ReadError> {
+        let Some(newest) = self.stream.newest(user).await? else {
+            return Ok(Position::NONE);
+        };
+        let position = newest.record.position;
+        self.reach(position).await?;
+        Ok(position)
+    }
+
+    /// Whether the stream is the one that was opened.
+    pub(super) fn is_of(&self, standing: &Standing) -> bool {
+        self.created_ns == standing.created_ns
     }
 
     /// What was acknowledged is not there any more: a server without `sync_interval: always` lost power,

@@ -100,6 +100,22 @@ impl LogMove {
         Ok(())
     }
 
+    /// Of a log that was handed over before: that it is this one. It may have gone on since.
+    ///
+    /// # Errors
+    /// [`MoveError::Differs`], or that one cannot be read.
+    pub async fn holds(&self, log: &dyn CommitLog, end: Position) -> Result<(), MoveError> {
+        let differs = Err(MoveError::Differs { position: end });
+        if self.stream.standing().await?.last < end {
+            return differs;
+        }
+        // Compaction may have dropped it there.
+        match (log.read_one(end).await?, self.stream.at(end).await?) {
+            (Some(own), Some(moved)) if own != moved.record => differs,
+            (_, _) => Ok(()),
+        }
+    }
+
     /// Reads both again, commit by commit.
     ///
     /// # Errors

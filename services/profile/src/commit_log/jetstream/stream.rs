@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 pub use filling::Begun;
 pub(super) use filling::Place;
 
-use super::{JetStreamLogOptions, SERVER_MIN};
+use super::{IfMissing, JetStreamLogOptions, SERVER_MIN};
 use crate::commit_log::ReadError;
 use crate::jetstream::{Api, Unanswered};
 
@@ -65,6 +65,11 @@ pub enum OpenError {
          again"
     )]
     Unfinished { stream: String },
+    #[error(
+        "the stream {stream} of the commit log is gone, and it held this store's commits: stop all nodes and \
+         restore it from a backup together with PROFILE_CLUSTER and PROFILE_EVENTS (docs/scale-out.md)"
+    )]
+    Gone { stream: String },
     #[error("the stream {stream} of the commit log: {text}")]
     Refused { stream: String, text: String },
     #[error("no thread for the commit log: {0}")]
@@ -95,6 +100,8 @@ pub(super) struct Stored {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
     pub(super) last: Position,
+    /// When the stream was made, in nanoseconds since 1970: another one is another stream.
+    pub(super) created_ns: i128,
     pub(super) dropped_through: Position,
 }
 
@@ -143,7 +150,13 @@ impl LogStream {
         let info = match self.api.call::<Info>(&call, &json!({})).await? {
             Ok(info) => info,
             Err(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                self.create(store_id).await?
+                match self.options.if_missing {
+                    IfMissing::Make => self.create(store_id).await?,
+                    IfMissing::Refuse => {
+                        let stream = self.name.clone();
+                        return Err(OpenError::Gone { stream });
+                    }
+                }
             }
             Err(error) => return Err(self.refused(&error)),
         };
@@ -185,6 +198,9 @@ impl LogStream {
     }
 
     fn refused(&self, error: &async_nats::jetstream::Error) -> OpenError {
+        if LATER.contains(&error.error_code()) {
+            return OpenError::Unanswered(Unanswered::Unheard(error.to_string()));
+        }
         OpenError::Refused {
             stream: self.name.clone(),
             text: error.to_string(),
@@ -318,6 +334,7 @@ fn standing(info: &Info) -> Standing {
     let dropped = dropped.and_then(|text| text.parse().ok());
     Standing {
         last: Position(info.state.last_sequence),
+        created_ns: info.created.unix_timestamp_nanos(),
         dropped_through: Position(dropped.unwrap_or_default()),
     }
 }

@@ -27,6 +27,10 @@ pub(super) async fn run(line: Arc<Line>) {
     let following = async {
         loop {
             if let Err(error) = follow(&line).await {
+                if let ReadError::Damaged { .. } = error {
+                    // Nobody would ever be told of what is behind it.
+                    return line.follower().fail(&error.to_string());
+                }
                 tracing::warn!(%error, "the consumer of the commit log is made again");
             }
             tokio::time::sleep(AGAIN_AFTER).await;
@@ -71,6 +75,9 @@ async fn is_behind(line: &Line, position: Position) -> bool {
 
 async fn look(line: &Line) -> Result<(), ReadError> {
     let standing = line.stream().standing().await?;
+    if !line.is_of(&standing) {
+        return Err(line.lost_its_end(standing.last));
+    }
     if standing.last < line.follower().position() {
         return look_until_sure(line).await;
     }
