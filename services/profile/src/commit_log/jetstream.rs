@@ -212,11 +212,12 @@ impl CommitLog for JetStreamLog {
     }
 
     async fn see_newest(&self, user: Option<&UserId>) -> Result<(), ReadError> {
-        let newest = self.line.see_newest(user).await?;
+        // Before it is asked: what comes in meanwhile says nothing against it.
         let known = match user {
             Some(user) => self.observer.head(user).map_err(ReadError::Io)?.position,
             None => self.line.follower().position(),
         };
+        let newest = self.line.see_newest(user).await?;
         // A leader of a moment ago, or a stream that went back: what it does not know it cannot tell.
         if newest < known {
             return Err(stream::unreachable("the leader does not know every commit"));
