@@ -102,13 +102,11 @@ const CELLS: [(&str, Setup); 15] = [
 const OF_ONE_USER_IN_FLIGHT: usize = 32;
 
 pub(crate) fn run(settings: &Settings) -> Vec<Round> {
-    let only = settings.only.clone().unwrap_or_default();
-    let wanted = |name: &str| only.is_empty() || only.split(',').any(|only| only == name);
     let mut rounds = Vec::new();
     for number in 1..=settings.rounds {
         eprintln!("round {number} of {}", settings.rounds);
         let mut values = Round::default();
-        for (name, setup) in CELLS.into_iter().filter(|(name, _)| wanted(name)) {
+        for (name, setup) in CELLS.into_iter().filter(|(name, _)| settings.wants(name)) {
             measure(name, setup, settings, &mut values);
         }
         rounds.push(values);
@@ -135,11 +133,9 @@ fn measure(name: &str, setup: Setup, settings: &Settings, values: &mut Round) {
             let server = NatsServer::start(ServerOptions::default());
             let services = vec![Service::start(&server, LISTEN)];
             let watched = watched("nats-servers", vec![server.pid()]);
-            let asked = Asked::UpdateOfUser;
             let updates = Updates {
                 watched,
                 services,
-                asked,
                 keys: Keys::Uniform(USERS),
             };
             runtime().block_on(updates.measure(name, &server, settings, values));
@@ -159,7 +155,6 @@ fn measure(name: &str, setup: Setup, settings: &Settings, values: &mut Round) {
             let updates = Updates {
                 watched: watched("nats-servers", servers.pids()),
                 services,
-                asked: Asked::UpdateOfUser,
                 keys,
             };
             runtime.block_on(updates.measure(name, &servers, settings, values));
@@ -200,7 +195,6 @@ impl On {
 struct Updates {
     watched: Vec<Watched>,
     services: Vec<Service>,
-    asked: Asked,
     keys: Keys,
 }
 
@@ -216,7 +210,8 @@ impl Updates {
         let mut watched = self.watched.clone();
         watched.extend(crate::cluster::watched("profiled", services));
         systems::settle(&watched).await;
-        let call: Arc<dyn Call> = Arc::new(OverNats::connect(bus, first, self.asked).await);
+        let call: Arc<dyn Call> =
+            Arc::new(OverNats::connect(bus, first, Asked::UpdateOfUser).await);
         let in_flight = match self.keys {
             Keys::OneUser => OF_ONE_USER_IN_FLIGHT,
             Keys::Uniform(_) | Keys::Zipf(_) => IN_FLIGHT,

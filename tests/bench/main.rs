@@ -76,11 +76,7 @@ async fn round(settings: &Settings, cells: &[Cell]) -> Round {
     let mut values = Round::default();
     let floor = floor::fdatasync(Duration::from_secs(1));
     values.add("fdatasync", &floor);
-    let wanted = |cell: &&Cell| {
-        let only = settings.only.as_deref().map(|only| only.split(','));
-        only.is_none_or(|mut only| only.any(|name| name == cell.name))
-    };
-    for cell in cells.iter().filter(wanted) {
+    for cell in cells.iter().filter(|cell| settings.wants(&cell.name)) {
         let lasting = match cell.weight {
             Weight::Counts => settings.steady,
             Weight::Shown => settings.short,

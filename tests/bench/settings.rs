@@ -37,6 +37,12 @@ impl Settings {
             several_nodes: number("SEVERAL_NODES").is_some_and(|it| it > 0),
         }
     }
+
+    /// Whether a cell of this name is to run.
+    pub(crate) fn wants(&self, cell: &str) -> bool {
+        let only = self.only.as_deref().map(|only| only.split(','));
+        only.is_none_or(|mut only| only.any(|name| name == cell))
+    }
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -199,11 +199,7 @@ async fn a_stream_that_lost_what_was_acknowledged_stops_the_log() {
     for _ in 0..3 {
         node.append(1).await;
     }
-    bench.server.stop();
-    bench.server.wipe_store();
-    bench.server.start_again();
-    // Another node makes the stream anew, of the same store.
-    let other = Node::open_when_possible(&bench.server.url()).await;
+    let other = bench.made_anew().await;
     other.append(2).await;
     let mut failed = node.log.failed();
     let told = failed.wait_for(Option::is_some);
@@ -224,10 +220,7 @@ async fn a_stream_that_was_made_anew_stops_the_log_however_long_it_has_become() 
     for _ in 0..3 {
         node.append(1).await;
     }
-    bench.server.stop();
-    bench.server.wipe_store();
-    bench.server.start_again();
-    let other = Node::open_when_possible(&bench.server.url()).await;
+    let other = bench.made_anew().await;
     for _ in 0..6 {
         other.append(2).await;
     }

@@ -38,6 +38,14 @@ impl Bench {
         Node::open(&self.server.url(), 0).await.unwrap()
     }
 
+    /// Everything is lost, and another node makes the stream anew, of the same store.
+    pub(super) async fn made_anew(&mut self) -> Node {
+        self.server.stop();
+        self.server.wipe_store();
+        self.server.start_again();
+        Node::open_when_possible(&self.server.url()).await
+    }
+
     pub(super) async fn proxy(&self) -> FaultProxy {
         FaultProxy::start(self.server.address()).await
     }
